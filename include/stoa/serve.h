@@ -1,0 +1,138 @@
+/* stoa/serve.h - many at once: fibers, groups, and a server in one call.
+ *
+ * A fiber is a function with a stack of its own.  Fibers of a worker take turns:
+ * one runs until it waits, in a call of stoa.h or below.  A worker is a thread;
+ * fibers never change workers, so errno and thread locals are safe.  A handler is
+ * plain code: what it must not do is block the worker by other means (sleep(3),
+ * a long computation): stoa_sleep(), stoa_yield() and stoa_offload() are there.
+ *
+ * stoa.h includes this file.  Manual: stoa_serve(3), stoa_go(3).
+ */
+#ifndef STOA_SERVE_H
+#define STOA_SERVE_H
+
+#include <stoa.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What one may wish.  Set size, leave the rest 0: 0 is the default everywhere.
+ *
+ *   struct stoa_options o = {.size = sizeof(o), .workers = 4};
+ */
+struct stoa_options {
+    size_t size;            /* sizeof(struct stoa_options): the version of this struct */
+    const char *backend;    /* how fibers wait: "epoll"; NULL = STOA_BACKEND or the best */
+    const char *from;       /* dial: the address to connect from */
+    int workers;            /* serve: threads, 1 .. 1024; 0 = one per core */
+    int backlog;            /* announce, serve: as stoa_listen(); 0 = the system's most */
+    unsigned mode;          /* announce, serve: a UNIX path's mode; 0 = 0600 */
+    bool reuseport;         /* announce: let others of this user share the port */
+    double timeout;         /* serve: each connection's timeout in seconds; 0 = the default */
+    double drain;           /* serve: seconds for handlers to end after stoa_stop(); 0 = 10 */
+    unsigned max_conns;     /* serve: connections at once; 0 = the descriptor limit less 64 */
+    uint64_t count;         /* serve: return after so many connections; 0 = never */
+    size_t stack;           /* a fiber's stack in bytes; 0 = 64 KiB; rounded up to a power of 2 */
+};
+
+/* Serve: accept for ever, and run handler on each connection in a fiber of its own.
+ *
+ *   at       the address, as stoa_announce(); TCP or UNIX
+ *   handler  gets the connection's handle; when it returns, the connection is
+ *            closed (politely) if the handler has not done so
+ *   arg      passed to each handler, by all workers at once
+ *   options  NULL, or the fields marked serve and announce
+ *
+ * From a plain thread it starts the workers, each with a listener of its own where
+ * the port can be shared among them, and returns when all is over: after
+ * stoa_stop(), or count connections.  On a fiber it serves on that worker alone.
+ * When descriptors or max_conns run out, clients wait in the listener's queue.
+ *
+ * Returns 0 after stoa_stop() or count connections; -1 with errno set: as
+ * stoa_announce(); EINVAL a bad option, a datagram address; EAGAIN, ENOMEM no
+ * worker could be started; ECANCELED its fiber was cancelled.
+ * Context: thread, fiber.  The process's signals are left alone.
+ */
+STOA_API int stoa_serve(const char *at, void (*handler)(int conn, void *arg), void *arg,
+                        const struct stoa_options *options);
+
+/* Ask every stoa_serve() and stoa_run() of the process to end.
+ *
+ * Listeners take no more connections; the handlers that run have options.drain
+ * seconds, then they are cancelled.  The first fiber of each stoa_run() is
+ * cancelled.  Returns 0.  Context: thread, fiber, signal handler.
+ */
+STOA_API int stoa_stop(void);
+
+/* Has stoa_stop() been called?  For handlers whose clients stay: time to say goodbye. */
+STOA_API bool stoa_draining(void);
+
+/* Run a function as the first fiber of a new worker, on this thread.
+ *
+ *   main_fiber  its return value is stoa_run()'s
+ *   options     NULL, or .backend, .stack
+ *
+ * Returns when main_fiber and every fiber it started have ended; -1 with errno set
+ * when the worker could not be made: ENOMEM, EMFILE; EINVAL a bad option;
+ * EDEADLK called on a fiber.
+ * Context: thread.
+ */
+STOA_API int stoa_run(int (*main_fiber)(void *arg), void *arg, const struct stoa_options *options);
+
+/* Fibers that end together. */
+struct stoa_group;
+
+/* Make a group.  Returns it, or NULL with ENOMEM.  Context: fiber. */
+STOA_API struct stoa_group *stoa_group_open(void);
+
+/* Start a fiber on this worker.  It runs when this one waits.
+ *
+ *   group  whose it is; NULL = nobody waits for it (stoa_run() does)
+ *   fn     0 from it is good; another value, with errno, the group's error
+ *
+ * Returns 0; -1 with errno set: ENOMEM; EINVAL not on a fiber; ECANCELED the group
+ * was cancelled.  Context: fiber.
+ */
+STOA_API int stoa_go(struct stoa_group *group, int (*fn)(void *arg), void *arg);
+
+/* Wait for all of a group's fibers, and end the group.
+ *
+ * A caller that is cancelled, or out of its scope's time, in the wait cancels the
+ * group, and still waits for the fibers to end.
+ * Returns 0 when every fiber returned 0; else -1 with errno and message of the first
+ * that did not; ECANCELED, ETIME the caller's own.  Context: fiber of the same worker.
+ */
+STOA_API int stoa_group_join(struct stoa_group *group);
+
+/* Cancel a group's fibers: each call that waits fails with ECANCELED in them, now
+ * and from now on, but under stoa_shield().  Does not wait.
+ * Context: fiber of the same worker. */
+STOA_API void stoa_group_cancel(struct stoa_group *group);
+
+/* Wait, without a socket.
+ *
+ *   seconds  0 or more; 0 = stoa_yield()
+ *
+ * Returns 0 after at least that time; -1 with errno set: ETIME the scope's time came first;
+ * ECANCELED; EINVAL negative or NaN.  Context: thread, fiber.
+ */
+STOA_API int stoa_sleep(double seconds);
+
+/* Let the other fibers run first.  Returns 0; -1 with ECANCELED.  Context: thread, fiber. */
+STOA_API int stoa_yield(void);
+
+/* Run a function that blocks or computes on a helper thread, and wait for its value.
+ *
+ * Parks only this fiber, until fn has returned, cancelled or not, for arg is
+ * fn's to use until then.  On a plain thread fn is simply called.
+ * Returns fn's value with its errno; -1 with EAGAIN or ENOMEM no helper could be started.
+ * Context: thread, fiber; fn runs as on a plain thread.
+ */
+STOA_API int stoa_offload(int (*fn)(void *arg), void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,346 @@
+/* epoll.c - the readiness backend: try; when it would wait, park until the edge; try again.
+ *
+ * A socket is added to the loop's epoll, edge-triggered, when an operation at home first
+ * has to wait for it, and stays.  An edge is only a hint: every operation that waits for
+ * that direction is tried, by the loop, straight into its caller's buffer, and its
+ * fiber is made ready when there is a result.
+ *
+ * Short-read memory: after a TCP receive that brought less than there was room for, the
+ * queue is empty, and with the edge armed before that receive whatever comes later is
+ * told.  So the next receive waits without trying: one system call a message less.
+ * The memory is given up for good (HEARD_END) once the end, an error or urgent data has
+ * been told: those need not be told again.  UNIX streams have none: there a receive
+ * also stops short at control messages.
+ *
+ * Writability is asked for only when a send has had to wait (ARMED_OUT), for epoll would
+ * otherwise tell it of every new connection.
+ *
+ * Events for a socket whose home is no longer here can come when its file is shared
+ * with another process; they are dropped, and a hint too many does no harm.
+ *
+ * Limits: EVENTS_PER_TURN events a turn.  Sources: epoll(7), "Edge-triggered";
+ * epoll_ctl(2); tcp(7).
+ */
+#include "backend/epoll.h"
+
+#include "backend/guest.h"
+#include "backend/kernel.h"
+#include "backend/life.h"
+#include "backend/loop.h"
+#include "base/limits.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum armed { ARMED_IN = 1, ARMED_OUT = 2 };
+enum heard { HEARD_EMPTY = 1, HEARD_END = 2 };
+
+#define EDGES_IN  (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define EDGES_END (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
+
+static int control(int epoll_fd, int how, int fd, uint32_t events, void *of)
+{
+    struct epoll_event e = {.events = events, .data.ptr = of};
+
+    return epoll_ctl(epoll_fd, how, fd, &e) < 0 ? -errno : 0;
+}
+
+static int epoll_open(struct loop *l)
+{
+    int r;
+
+    l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (l->epoll_fd < 0)
+        return -errno;
+    l->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->event_fd < 0) {
+        r = -errno;
+        goto fail_epoll;
+    }
+    r = control(l->epoll_fd, EPOLL_CTL_ADD, l->event_fd, EPOLLIN | EPOLLET, NULL);
+    if (r == 0)
+        r = control(l->epoll_fd, EPOLL_CTL_ADD, loop_stop_fd(), EPOLLIN | EPOLLET, NULL);
+    if (r == 0)
+        return 0;
+    close(l->event_fd);
+fail_epoll:
+    close(l->epoll_fd);
+    return r;
+}
+
+static void epoll_shut(struct loop *l)
+{
+    close(l->event_fd);
+    close(l->epoll_fd);
+}
+
+/* Each write is an edge, so nobody need read the counter. */
+static void epoll_wake(struct loop *l)
+{
+    uint64_t one = 1;
+    ssize_t n = write(l->event_fd, &one, sizeof(one));
+
+    (void)n; /* a full counter has the same effect */
+}
+
+static int arm_more(struct loop *l, struct backend_sock *s, uint8_t need)
+{
+    uint32_t edges = EDGES_IN | ((need | s->armed) & ARMED_OUT ? (uint32_t)EPOLLOUT : 0);
+    int r = control(l->epoll_fd, s->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, life_fd(s), edges, s);
+
+    /* A guest has been here. */
+    if (r == -EEXIST)
+        r = control(l->epoll_fd, EPOLL_CTL_MOD, life_fd(s), edges | EPOLLOUT, s);
+    if (r == 0)
+        s->armed |= need;
+    return r;
+}
+
+/* Have the edges told that an operation needs. */
+static int arm(struct loop *l, struct op *op)
+{
+    struct backend_sock *s = op->sock;
+    uint8_t need = (uint8_t)(ARMED_IN | (op_events(op) & POLLOUT ? ARMED_OUT : 0));
+    int r;
+
+    if ((s->armed & need) == need)
+        return 0;
+    if (!life_hold(l, s, op->life))
+        return -ECANCELED;
+    r = arm_more(l, s, need);
+    life_drop(l, s);
+    return r;
+}
+
+int epoll_arm_for_guest(struct backend_sock *s, uint32_t want)
+{
+    struct loop *home = life_lock_home(s, want);
+    int r = -ECANCELED;
+
+    if (home && life_hold(loop_here, s, want)) {
+        r = control(home->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+        if (r == -ENOENT)
+            r = control(home->epoll_fd, EPOLL_CTL_ADD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+        if (r == -EEXIST) /* the home has added it meanwhile, perhaps without EPOLLOUT */
+            r = control(home->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+        life_drop(loop_here, s);
+    }
+    life_unlock_home();
+    return r;
+}
+
+/* What a receive teaches about the queue. */
+static void remember(struct op *op, ssize_t r)
+{
+    struct backend_sock *s = op->sock;
+
+    if (r > 0 && (size_t)r < op->len && (s->armed & ARMED_IN) && !(s->heard & HEARD_END) &&
+        s->type == SOCK_STREAM && s->family != AF_UNIX && !(op->flags & (MSG_PEEK | MSG_OOB)))
+        s->heard |= HEARD_EMPTY;
+}
+
+static ssize_t try_at_home(struct loop *l, struct op *op)
+{
+    ssize_t r;
+
+    if (!life_hold(l, op->sock, op->life))
+        return op->state == OP_IDLE ? -EBADF : -ECANCELED;
+    r = kernel_try(op);
+    life_drop(l, op->sock);
+    if (op->kind == OP_RECV)
+        remember(op, r);
+    return r;
+}
+
+/* Does it take nothing that others wait for, or something of another queue? */
+static bool is_apart(const struct op *op)
+{
+    return op->kind == OP_POLL || op->kind == OP_CONNECT || (op->flags & (MSG_OOB | MSG_ERRQUEUE));
+}
+
+/* Does another operation wait for the same already?  Then it is first. */
+static bool someone_waits(const struct op *op)
+{
+    if (is_apart(op))
+        return false;
+    for (const struct list *n = op->sock->ops.next; n != &op->sock->ops; n = n->next) {
+        const struct op *before = CONTAINER(n, const struct op, link);
+
+        if (!is_apart(before) && (op_events(before) & op_events(op)))
+            return true;
+    }
+    return false;
+}
+
+static bool known_to_wait(const struct op *op)
+{
+    const struct backend_sock *s = op->sock;
+
+    if (op_never_waits(op) || !life_fits(s->life, op->life))
+        return false;
+    if (!list_empty(&s->ops) && someone_waits(op))
+        return true;
+    return op->kind == OP_RECV && (s->heard & HEARD_EMPTY);
+}
+
+static int finish(struct op *op, ssize_t r)
+{
+    op->res = r;
+    op->state = OP_DONE;
+    return 1;
+}
+
+static int epoll_submit(struct loop *l, struct op *op)
+{
+    struct backend_sock *s = op->sock;
+    struct loop *home;
+    ssize_t r;
+
+    if (!s) {
+        op->state = OP_WAITING;
+        return 0;
+    }
+    home = atomic_load_explicit(&s->home, memory_order_relaxed);
+    if (unlikely(home != l) && (home || life_adopt(l, s, op->life) != l))
+        return finish(op, guest_run(op));
+    if (!known_to_wait(op)) {
+        r = try_at_home(l, op);
+        if (r != -EAGAIN || op_never_waits(op))
+            return finish(op, r);
+    }
+    r = arm(l, op);
+    if (r < 0)
+        return finish(op, r);
+    list_add(&s->ops, &op->link);
+    op->state = OP_WAITING;
+    return 0;
+}
+
+/* Out of time or cancelled: bytes that have come all the same win. */
+static void epoll_cancel(struct loop *l, struct op *op)
+{
+    ssize_t r = op->why;
+
+    if (op->sock) {
+        if (op->why == -ETIME)
+            r = try_at_home(l, op);
+        list_remove(&op->link);
+    }
+    op_complete(op, r == -EAGAIN ? op->why : r);
+}
+
+static void try_all(struct loop *l, struct backend_sock *s, int events)
+{
+    for (struct list *n = s->ops.next, *next; n != &s->ops; n = next) {
+        struct op *op = CONTAINER(n, struct op, link);
+
+        next = n->next;
+        if (!(op_events(op) & events))
+            continue;
+        ssize_t r = try_at_home(l, op);
+        if (r == -EAGAIN)
+            continue;
+        list_remove(n);
+        op_complete(op, r);
+    }
+}
+
+static void edge(struct loop *l, struct backend_sock *s, uint32_t events)
+{
+    int mean = (int)(events & (EPOLLIN | EPOLLOUT | EPOLLPRI));
+
+    if (atomic_load_explicit(&s->home, memory_order_relaxed) != l)
+        return;
+    if (events & EDGES_END) {
+        s->heard |= HEARD_END;
+        mean |= POLLIN | POLLPRI | (events & (EPOLLHUP | EPOLLERR) ? POLLOUT : 0);
+    }
+    if (mean & POLLIN)
+        s->heard &= (uint8_t)~HEARD_EMPTY;
+    if (atomic_load_explicit(&s->nwaiter, memory_order_relaxed))
+        guest_wake(s, mean);
+    try_all(l, s, mean);
+}
+
+static int milliseconds(uint64_t until_ns)
+{
+    uint64_t now, ms;
+
+    if (until_ns == WHEEL_NEVER)
+        return -1;
+    if (until_ns == 0)
+        return 0;
+    now = kernel_now();
+    ms = until_ns > now ? (until_ns - now + 999999) / 1000000 : 0;
+    return ms > INT32_MAX ? INT32_MAX : (int)ms;
+}
+
+/* The operation that the edge e[i] is for, most likely; NULL: none, or it is not known yet. */
+static struct op *first_op(struct loop *l, const struct epoll_event *e, int i, int n)
+{
+    struct backend_sock *s = i < n ? e[i].data.ptr : NULL;
+
+    return s && life_is_home(l, s) && !list_empty(&s->ops) ? CONTAINER(s->ops.next, struct op, link)
+                                                           : NULL;
+}
+
+/* With thousands of connections each edge leads to memory that no cache has.  It is asked
+ * for while the edges before it are dealt with, a step of the way at a time: the
+ * socket, the operation that waits on it, and what that one needs to complete. */
+static void fetch_ahead(struct loop *l, const struct epoll_event *e, int i, int n)
+{
+    struct op *op = first_op(l, e, i + 3, n);
+
+    if (i + 5 < n)
+        __builtin_prefetch(e[i + 5].data.ptr);
+    if (op) {
+        __builtin_prefetch(op);
+        __builtin_prefetch((const char *)op + 64);
+    }
+    op = first_op(l, e, i + 1, n);
+    if (op) {
+        __builtin_prefetch(op->who);
+        __builtin_prefetch(op->buf, 1);
+    }
+}
+
+static void epoll_wait_turn(struct loop *l, uint64_t until_ns)
+{
+    struct epoll_event e[EVENTS_PER_TURN];
+    int ms = milliseconds(until_ns);
+
+    if (ms != 0) {
+        atomic_store(&l->asleep, true);
+        if (loop_has_mail(l))
+            ms = 0;
+    }
+    int n = epoll_wait(l->epoll_fd, e, EVENTS_PER_TURN, ms);
+    atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
+    for (int i = 0; i < n; i++) {
+        fetch_ahead(l, e, i, n);
+        if (e[i].data.ptr)
+            edge(l, e[i].data.ptr, e[i].events);
+    }
+}
+
+const struct backend_ops epoll_ops = {
+    .name = "epoll",
+    .open = epoll_open,
+    .shut = epoll_shut,
+    .submit = epoll_submit,
+    .cancel = epoll_cancel,
+    .wait = epoll_wait_turn,
+    .wake = epoll_wake,
+    .socket = kernel_socket,
+    .socketpair = kernel_socketpair,
+    .bind = kernel_bind,
+    .listen = kernel_listen,
+    .shutdown = kernel_shutdown,
+    .name_of = kernel_name,
+    .getopt = kernel_getopt,
+    .setopt = kernel_setopt,
+    .close = life_close,
+    .now = kernel_now,
+};

@@ -1,0 +1,37 @@
+/* guest.h - waiting on a socket from outside its home: plain threads, and fibers of other loops.
+ *
+ * A guest tries the call, and when it would have to wait, puts itself on the socket's
+ * list of waiters.  Knows neither handles nor what the calls mean.
+ */
+#ifndef STOA_BACKEND_GUEST_H
+#define STOA_BACKEND_GUEST_H
+
+#include "backend/backend.h"
+
+/* Somebody who waits; lives in its own frame. */
+struct waiter {
+    struct post post;  /* to its loop; first, for the way back */
+    struct list link;  /* in sock->waiters, under sock->lock */
+    uint32_t life;     /* what it wants the socket's life to be */
+    int events;        /* of poll(2) */
+    struct loop *loop; /* where its fiber lives; NULL = a plain thread */
+    struct op event;   /* what the fiber is parked on */
+    int event_fd;      /* what the thread polls beside the socket */
+    bool taken;        /* off the list by a waker; under sock->lock */
+    atomic_bool told;  /* by the waker, its last touch */
+};
+
+/* Do op, waiting as a guest.  Returns its result. */
+ssize_t guest_run(struct op *op);
+
+/* Wake those who wait for one of events; 0 = all whose life does not fit any more. */
+void guest_wake(struct backend_sock *s, int events);
+
+/* On a plain thread: sleep until s is ready, w is told, or until_ns.  0; -ETIME,
+ * -ECANCELED by the interrupt hook, -ENOMEM, -EMFILE. */
+int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns);
+
+/* The calling thread's eventfd for being told; negative errno. */
+int block_event_fd(void);
+
+#endif

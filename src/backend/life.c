@@ -1,0 +1,272 @@
+/* life.c - the end of a socket that other threads may be using in this moment.
+ *
+ * How an end goes, whoever begins it and wherever:
+ *
+ *   1. The facade sets LIFE_OVER: nothing new begins.
+ *   2. Guests who wait are woken and see it.  Operations that wait at home complete
+ *      with -ECANCELED: at once when we are at home, else when the home's thread
+ *      takes our message (`tell`).
+ *   3. System calls under way end: none of them waits.  Guests count down nguest; the
+ *      home's `holds` is seen after membarrier(2) (the asymmetric form of Dekker's
+ *      handshake: we store life, the kernel puts a full barrier into every running
+ *      thread of ours, we look at holds; either the home's thread saw our store or
+ *      we see its).
+ *   4. The descriptor is closed.  Nobody can use its number through us any more.
+ *   5. LIFE_GONE: the struct goes back when the home's thread has let go of it.
+ *
+ * A home can end while others close its sockets: homes_lock keeps `home` what it is
+ * while it is used from outside.  Only ends and adoptions take it.
+ *
+ * Source: membarrier(2), "MEMBARRIER_CMD_PRIVATE_EXPEDITED"; Linux 4.14.
+ */
+#include "backend/life.h"
+
+#include "backend/guest.h"
+#include "backend/linger.h"
+#include "base/check.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool life_has_membarrier;
+static void (*gone_hook)(struct backend_sock *s);
+static pthread_mutex_t homes_lock = PTHREAD_MUTEX_INITIALIZER;
+
+_Atomic uint32_t life_forks;
+
+_Atomic uint32_t life_child;
+
+static void forked(void)
+{
+    atomic_fetch_add(&life_forks, 1);
+}
+
+/* Here is one plain thread, whatever it was before. */
+static void in_child(void)
+{
+    forked();
+    atomic_fetch_add(&life_child, 1);
+    pthread_mutex_init(&homes_lock, NULL);
+    loop_in_child();
+}
+
+static bool is_parents(const struct backend_sock *s)
+{
+    return s->child != atomic_load_explicit(&life_child, memory_order_relaxed);
+}
+
+void life_init(void (*gone)(struct backend_sock *s))
+{
+    gone_hook = gone;
+    pthread_atfork(NULL, forked, in_child);
+    life_has_membarrier =
+        syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* Complete what waits at home and does not fit any more.  On the home's thread. */
+static void cancel_unfit(struct backend_sock *s)
+{
+    uint32_t life = atomic_load(&s->life);
+
+    for (struct list *n = s->ops.next, *next; n != &s->ops; n = next) {
+        struct op *op = CONTAINER(n, struct op, link);
+
+        next = n->next;
+        if (life_fits(life, op->life))
+            continue;
+        list_remove(n);
+        op_complete(op, -ECANCELED);
+    }
+}
+
+/* Give the struct back, if its end has come; only one of those who try does. */
+static void give_back(struct backend_sock *s)
+{
+    uint32_t life = atomic_load(&s->life);
+
+    if (!(life & LIFE_GONE) || !atomic_compare_exchange_strong(&s->life, &life, life & ~LIFE_GONE))
+        return;
+    if (list_linked(&s->home_link) && !is_parents(s))
+        list_remove(&s->home_link);
+    gone_hook(s);
+}
+
+static void tell_home(struct backend_sock *s);
+
+/* On the home's thread, if it still is: something of s has ended. */
+static void told(struct post *p)
+{
+    struct backend_sock *s = CONTAINER(p, struct backend_sock, tell);
+
+    atomic_store(&s->telling, false);
+    tell_home(s);
+}
+
+/* Let the home see what has ended; it is at hand, or nobody's, or gets a message. */
+static void tell_home(struct backend_sock *s)
+{
+    struct loop *home = atomic_load(&s->home);
+
+    if (home && home == loop_here) {
+        cancel_unfit(s);
+        give_back(s);
+        return;
+    }
+    pthread_mutex_lock(&homes_lock);
+    home = atomic_load(&s->home);
+    if (home && !atomic_exchange(&s->telling, true))
+        loop_post(home, &s->tell);
+    pthread_mutex_unlock(&homes_lock);
+    if (!home)
+        give_back(s);
+}
+
+void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t generation)
+{
+    atomic_store(&s->fd, fd);
+    atomic_store(&s->home, NULL);
+    list_init(&s->ops);
+    list_init(&s->waiters);
+    s->armed = 0;
+    s->heard = 0;
+    atomic_store(&s->shared, false);
+    s->forks = atomic_load(&life_forks);
+    s->child = atomic_load(&life_child);
+    s->family = (uint8_t)family;
+    s->type = (uint8_t)type;
+    s->home_link = (struct list){0};
+    s->tell.run = told;
+    atomic_store(&s->life, generation);
+}
+
+struct loop *life_adopt(struct loop *l, struct backend_sock *s, uint32_t want)
+{
+    struct loop *home = NULL;
+
+    /* As a guest: until we are done nobody frees the struct. */
+    atomic_fetch_add(&s->nguest, 1);
+    if (!life_fits(atomic_load(&s->life), want)) {
+        home = NULL;
+    } else if (atomic_compare_exchange_strong(&s->home, &home, l)) {
+        list_add(&l->socks, &s->home_link);
+        home = l;
+    }
+    atomic_fetch_sub(&s->nguest, 1);
+    return home;
+}
+
+struct loop *life_lock_home(struct backend_sock *s, uint32_t want)
+{
+    pthread_mutex_lock(&homes_lock);
+    struct loop *home = atomic_load(&s->home);
+
+    return home ? home : life_adopt(loop_here, s, want);
+}
+
+void life_unlock_home(void)
+{
+    pthread_mutex_unlock(&homes_lock);
+}
+
+void life_leave_home(struct loop *l)
+{
+    struct list *n;
+
+    pthread_mutex_lock(&homes_lock);
+    while ((n = list_shift(&l->socks))) {
+        struct backend_sock *s = CONTAINER(n, struct backend_sock, home_link);
+
+        CHECK(list_empty(&s->ops), "a fiber's operation outlived its loop");
+        s->armed = 0;
+        s->heard = 0;
+        atomic_store(&s->home, NULL);
+        guest_wake(s, POLLIN | POLLOUT | POLLPRI);
+    }
+    pthread_mutex_unlock(&homes_lock);
+}
+
+/* Wait until no system call on s is under way; none waits, so it is soon. */
+static void calls_end(struct backend_sock *s, struct loop *home)
+{
+    if (home && home != loop_here && life_has_membarrier) {
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+        while (atomic_load(&home->holds) == s)
+            sched_yield();
+    }
+    while (atomic_load(&s->nguest) > 0)
+        sched_yield();
+}
+
+/* Nobody can reach the descriptor through us any more: it, to be closed. */
+static int take_descriptor(struct backend_sock *s, struct loop *home, enum backend_close how)
+{
+    int fd = life_fd(s);
+
+    /* A closed descriptor leaves epoll by itself, but not when others share the file. */
+    if (home && how != CLOSE_PLAIN)
+        epoll_ctl(home->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    atomic_store(&s->fd, -1);
+    return fd;
+}
+
+static int close_descriptor(int fd, enum backend_close how)
+{
+    switch (how) {
+    case CLOSE_DETACH:
+        return fd;
+    case CLOSE_RESET:
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+                   sizeof(struct linger));
+        close(fd);
+        return 0;
+    case CLOSE_POLITE:
+        linger_close(fd);
+        return 0;
+    default:
+        close(fd);
+        return 0;
+    }
+}
+
+/* In a child of fork: its parent's homes, and whoever was in a call, are not here. */
+static int close_in_child(struct backend_sock *s, enum backend_close how)
+{
+    int r = close_descriptor(take_descriptor(s, NULL, how), how);
+
+    atomic_fetch_or(&s->life, LIFE_GONE);
+    give_back(s);
+    return r;
+}
+
+int life_close(struct backend_sock *s, enum backend_close how)
+{
+    struct loop *home = atomic_load(&s->home);
+    bool elsewhere = !home || home != loop_here;
+
+    if (is_parents(s))
+        return close_in_child(s, how);
+    if (elsewhere)
+        pthread_mutex_lock(&homes_lock);
+    home = atomic_load(&s->home);
+    calls_end(s, home);
+    int fd = take_descriptor(s, home, how);
+    if (elsewhere)
+        pthread_mutex_unlock(&homes_lock);
+    int r = close_descriptor(fd, how);
+
+    guest_wake(s, 0);
+    atomic_fetch_or(&s->life, LIFE_GONE);
+    tell_home(s);
+    return r;
+}
+
+void life_end_handle(struct backend_sock *s)
+{
+    guest_wake(s, 0);
+    tell_home(s);
+}

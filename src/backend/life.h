@@ -1,0 +1,124 @@
+/* life.h - who may use a descriptor, and how its end is made safe.
+ *
+ * A system call on a descriptor that another thread closes in that moment may reach a
+ * stranger's connection.  So a call is made between life_hold() and life_drop(), and
+ * life_close() waits until nobody holds.  At home, the common case, holding is two
+ * plain stores: the closing thread makes them visible by membarrier(2), which
+ * costs it a few microseconds and us nothing.  Guests count themselves in nguest.
+ *
+ * It does not know handles: `life` is the socket's generation, 1 .. 255, to which
+ * the end adds bits.
+ */
+#ifndef STOA_BACKEND_LIFE_H
+#define STOA_BACKEND_LIFE_H
+
+#include "backend/loop.h"
+#include "base/check.h"
+
+#define LIFE_GENERATION 0xffu
+#define LIFE_FILE       0x100u /* the handle is closed, its files live on */
+#define LIFE_OVER       0x200u /* nothing may begin any more */
+#define LIFE_GONE       0x400u /* the descriptor is closed; the struct is not free yet */
+
+/* ThreadSanitizer cannot see that membarrier orders: there, all are guests. */
+#if defined(__SANITIZE_THREAD__)
+#define LIFE_AT_HOME 0
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define LIFE_AT_HOME 0
+#endif
+#endif
+#ifndef LIFE_AT_HOME
+#define LIFE_AT_HOME 1
+#endif
+
+/* Can membarrier(2) be had?  Else all are guests.  Set once, before the first loop. */
+extern bool life_has_membarrier;
+
+/* Does an operation that wants `want` fit a socket whose life is `life`?  A file's
+ * operation (want has LIFE_FILE) does before and after the handle is closed. */
+static inline bool life_fits(uint32_t life, uint32_t want)
+{
+    return likely(life == want) || (life | LIFE_FILE) == want;
+}
+
+static inline bool life_is_home(struct loop *l, struct backend_sock *s)
+{
+    return l && atomic_load_explicit(&s->home, memory_order_relaxed) == l;
+}
+
+/* May the calling thread make a system call on s now?  Then life_drop() must follow. */
+static inline bool life_hold(struct loop *l, struct backend_sock *s, uint32_t want)
+{
+    if (LIFE_AT_HOME && life_has_membarrier && life_is_home(l, s)) {
+        atomic_store_explicit(&l->holds, s, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+        if (likely(life_fits(atomic_load_explicit(&s->life, memory_order_relaxed), want)))
+            return true;
+        atomic_store_explicit(&l->holds, NULL, memory_order_relaxed);
+        return false;
+    }
+    atomic_fetch_add(&s->nguest, 1);
+    if (likely(life_fits(atomic_load(&s->life), want)))
+        return true;
+    atomic_fetch_sub(&s->nguest, 1);
+    return false;
+}
+
+static inline void life_drop(struct loop *l, struct backend_sock *s)
+{
+    if (LIFE_AT_HOME && life_has_membarrier && life_is_home(l, s))
+        atomic_store_explicit(&l->holds, NULL, memory_order_release);
+    else
+        atomic_fetch_sub_explicit(&s->nguest, 1, memory_order_release);
+}
+
+/* Once for the process: ask the kernel for membarrier(2), and remember who is to be told
+ * when a socket's struct is free again. */
+void life_init(void (*gone)(struct backend_sock *s));
+
+/* How often the process has forked. */
+extern _Atomic uint32_t life_forks;
+
+/* How many forks lie between the first process and this one: homes and threads of its
+ * ancestors do not exist here. */
+extern _Atomic uint32_t life_child;
+
+/* May others have the open file: by dup, by fork, or because they gave it to us? */
+static inline bool life_is_shared(struct backend_sock *s)
+{
+    return atomic_load_explicit(&s->shared, memory_order_relaxed) ||
+           s->forks != atomic_load_explicit(&life_forks, memory_order_relaxed);
+}
+
+/* A socket for a descriptor: alive, nobody's home. */
+void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t generation);
+
+/* Make l, the caller's loop, the home of a socket that has none.  Returns the home; NULL:
+ * the socket's life does not fit. */
+struct loop *life_adopt(struct loop *l, struct backend_sock *s, uint32_t want);
+
+/* The home of s, which cannot end until life_unlock_home(); a socket without one gets
+ * the calling thread's loop.  NULL: its life does not fit. */
+struct loop *life_lock_home(struct backend_sock *s, uint32_t want);
+void life_unlock_home(void);
+
+/* All of l's sockets have no home from here on. */
+void life_leave_home(struct loop *l);
+
+/* The end.  s->life has LIFE_OVER already, so nothing begins: complete with -ECANCELED
+ * what waits, let system calls end, close the descriptor as `how` says.  Then the
+ * struct is given back, at once or on its home's thread.
+ * Returns 0, or the descriptor for CLOSE_DETACH. */
+int life_close(struct backend_sock *s, enum backend_close how);
+
+/* The handle is closed and files live on: complete with -ECANCELED what waits by handle. */
+void life_end_handle(struct backend_sock *s);
+
+/* The descriptor of a socket; for the kernel's own calls. */
+static inline int life_fd(const struct backend_sock *s)
+{
+    return atomic_load_explicit(&s->fd, memory_order_relaxed);
+}
+
+#endif

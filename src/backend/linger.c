@@ -1,0 +1,262 @@
+/* linger.c - polite close: a thread that listens to peers we have said goodbye to.
+ *
+ * When a TCP socket is closed with unread input, the kernel sends a reset instead of the
+ * end of the stream and throws away what was still to be sent; input that comes after
+ * the close does the same.  Measured: of 1,000,000 bytes sent the peer got 12,288.  So
+ * when input lies unread, or output is not acknowledged, we send the end of the stream
+ * (SHUT_WR) and throw input away until the peer's own end, within limits.h's bounds.
+ * Everything else is closed at once, which is the common case: a server's handler has
+ * usually read to the end.
+ *
+ * One thread does it for the process.  It starts with the first such socket and ends
+ * with the last.  At exit(3) the process waits for it, LINGER_EXIT_NS at most: like a
+ * stdio buffer, what has been sent is not lost because main() returned.
+ *
+ * Sources: RFC 1122 4.2.2.13, RFC 9112 9.6, RFC 2525 2.17; tcp(7) for SIOCOUTQ.
+ */
+#include "backend/linger.h"
+
+#include "backend/kernel.h"
+#include "base/limits.h"
+#include "base/list.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS      64
+#define LOOK_MS     100  /* how often deadlines are looked at */
+#define DRAIN_LEN   2048 /* on a fiber's stack */
+#define DRAIN_TIMES 16   /* then others have their turn: a flood must not hold anybody up */
+
+struct goodbye {
+    struct list link;
+    int fd;
+    uint64_t silent_ns; /* closed when nothing has come by then */
+    uint64_t until_ns;  /* closed then in any case */
+    uint64_t left;      /* bytes we are willing to throw away */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ended;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct list goodbyes; /* under lock, as all below */
+static bool running;
+static int epoll_fd = -1;
+
+/* Does the peer lose anything by a plain close(2)? */
+static bool must_linger(int fd)
+{
+    int unread = 0, unsent = 0, family = 0;
+    socklen_t len = sizeof(family);
+
+    if (ioctl(fd, FIONREAD, &unread) < 0)
+        return false; /* a listener, say */
+    if (unread > 0)
+        return true;
+    if (ioctl(fd, SIOCOUTQ, &unsent) < 0 || unsent == 0)
+        return false;
+    /* What was sent on a UNIX socket is with the peer already. */
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family != AF_UNIX;
+}
+
+/* Throw input away.  true: the peer has ended too, or enough is enough. */
+static bool drain(int fd, uint64_t *left)
+{
+    char buf[DRAIN_LEN];
+
+    for (int i = 0; i < DRAIN_TIMES; i++) {
+        ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return errno != EAGAIN;
+        if (n == 0 || (uint64_t)n > *left)
+            return true;
+        *left -= (uint64_t)n;
+    }
+    return false;
+}
+
+/* A child that was forked meanwhile may have the open file, and epoll would go on with it. */
+static void end_goodbye(struct goodbye *g)
+{
+    list_remove(&g->link);
+    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, g->fd, NULL);
+    close(g->fd);
+    free(g);
+}
+
+static void listen_to(struct goodbye *g, uint64_t now)
+{
+    if (drain(g->fd, &g->left))
+        end_goodbye(g);
+    else
+        g->silent_ns = now + LINGER_SILENCE_NS;
+}
+
+static void end_overdue(uint64_t now)
+{
+    for (struct list *n = goodbyes.next, *next; n != &goodbyes; n = next) {
+        struct goodbye *g = CONTAINER(n, struct goodbye, link);
+
+        next = n->next;
+        if (now >= g->silent_ns || now >= g->until_ns)
+            end_goodbye(g);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct epoll_event e[EVENTS];
+    uint64_t looked = 0;
+
+    (void)arg;
+    pthread_mutex_lock(&lock);
+    while (!list_empty(&goodbyes)) {
+        pthread_mutex_unlock(&lock);
+        int n = epoll_wait(epoll_fd, e, EVENTS, LOOK_MS);
+        pthread_mutex_lock(&lock);
+        uint64_t now = kernel_now();
+
+        for (int i = 0; i < n; i++)
+            listen_to(e[i].data.ptr, now);
+        if (now - looked >= (uint64_t)LOOK_MS * 1000000) {
+            end_overdue(now);
+            looked = now;
+        }
+    }
+    close(epoll_fd);
+    epoll_fd = -1;
+    running = false;
+    pthread_cond_broadcast(&ended);
+    pthread_mutex_unlock(&lock);
+    return NULL;
+}
+
+/* Start the thread, with all signals left to others.  Under lock. */
+static int start(void)
+{
+    pthread_attr_t attr;
+    sigset_t all, before;
+    pthread_t t;
+
+    if (running)
+        return 0;
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd < 0)
+        return -errno;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    int r = pthread_create(&t, &attr, run, NULL);
+    pthread_attr_destroy(&attr);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0) {
+        close(epoll_fd);
+        epoll_fd = -1;
+        return -r;
+    }
+    running = true;
+    return 0;
+}
+
+static void at_exit(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += (time_t)(LINGER_EXIT_NS / 1000000000u);
+    pthread_mutex_lock(&lock);
+    while (running && pthread_cond_timedwait(&ended, &lock, &t) == 0)
+        ;
+    pthread_mutex_unlock(&lock);
+}
+
+static void make_condition(void)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&ended, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+/* A child has no such thread, and the goodbyes are its parent's. */
+static void in_child(void)
+{
+    struct list *n;
+
+    pthread_mutex_init(&lock, NULL);
+    make_condition();
+    while ((n = list_shift(&goodbyes))) {
+        struct goodbye *g = CONTAINER(n, struct goodbye, link);
+
+        close(g->fd);
+        free(g);
+    }
+    if (epoll_fd >= 0)
+        close(epoll_fd);
+    epoll_fd = -1;
+    running = false;
+}
+
+static void begin(void)
+{
+    list_init(&goodbyes);
+    make_condition();
+    pthread_atfork(NULL, NULL, in_child);
+    atexit(at_exit);
+}
+
+/* Hand fd to the thread. */
+static int hand_over(int fd, uint64_t left)
+{
+    struct goodbye *g = malloc(sizeof(*g));
+    struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = g};
+    uint64_t now = kernel_now();
+    int r;
+
+    if (!g)
+        return -ENOMEM;
+    *g = (struct goodbye){
+        .fd = fd,
+        .silent_ns = now + LINGER_SILENCE_NS,
+        .until_ns = now + LINGER_TOTAL_NS,
+        .left = left,
+    };
+    pthread_mutex_lock(&lock);
+    r = start();
+    if (r == 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
+        r = -errno;
+    if (r == 0)
+        list_add(&goodbyes, &g->link);
+    pthread_mutex_unlock(&lock);
+    if (r < 0)
+        free(g);
+    return r;
+}
+
+void linger_close(int fd)
+{
+    uint64_t left = LINGER_BYTES;
+
+    if (!must_linger(fd) || shutdown(fd, SHUT_WR) < 0) {
+        close(fd);
+        return;
+    }
+    pthread_once(&once, begin);
+    if (drain(fd, &left) || hand_over(fd, left) < 0)
+        close(fd);
+}

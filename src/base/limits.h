@@ -1,0 +1,70 @@
+/* limits.h - every bound of the house, named, with its reason. */
+#ifndef STOA_BASE_LIMITS_H
+#define STOA_BASE_LIMITS_H
+
+/* Handles: an int's 31 bits are 8 of generation over 23 of slot. */
+#define SLOT_BITS      23
+#define GENERATION_MAX 255
+#define CHUNK_SLOTS    1024 /* slots mapped at a time: 1/8192 of all */
+#define SLOTS_FREE_MIN 256  /* times GENERATION_MAX: closes before a number comes again */
+
+/* Fibers.  64 KiB of address space costs nothing until touched; printf of a
+ * double needs about 8 KiB, getaddrinfo (which never runs on a fiber) 30. */
+#define STACK_SIZE_DEFAULT ((size_t)64 << 10)
+#define STACK_SIZE_MIN     ((size_t)16 << 10)
+#define STACK_SIZE_MAX     ((size_t)64 << 20)
+#define STACKS_PER_REGION  1024 /* stacks in one mapping: vm.max_map_count is 65,530 */
+#define STACKS_HOT         256  /* free stacks of a worker whose pages are kept */
+
+/* A region of large stacks holds fewer of them: address space may be limited, too. */
+#define STACK_REGION_MAX ((size_t)1 << 30)
+
+/* Guards by mprotect(2), where the kernel knows no other: two mappings each, so half of
+ * vm.max_map_count is left to the program. */
+#define STACK_GUARDS_BY_MPROTECT 16000
+
+/* A worker's turn. */
+#define EVENTS_PER_TURN 256 /* readiness taken by one epoll_wait(2) */
+#define FIBERS_PER_TURN 256 /* fibers run before the backend is asked again */
+#define OPS_INLINE_MAX  32  /* calls in a row that did not wait, before others run */
+
+#define WORKERS_MAX 1024
+
+/* Accept: how long a full descriptor table is waited for, each time. */
+#define ACCEPT_PAUSE_NS ((uint64_t)100 * 1000 * 1000)
+
+/* A full UNIX queue cannot be polled for: first and longest pause between tries. */
+#define UNIX_FULL_PAUSE_NS     ((uint64_t)1000 * 1000)
+#define UNIX_FULL_PAUSE_MAX_NS ((uint64_t)50 * 1000 * 1000)
+
+/* Polite close: a peer that goes on sending is listened to for so long. */
+#define LINGER_SILENCE_NS ((uint64_t)2 * 1000 * 1000 * 1000)
+#define LINGER_TOTAL_NS   ((uint64_t)30 * 1000 * 1000 * 1000)
+#define LINGER_EXIT_NS    ((uint64_t)2 * 1000 * 1000 * 1000)
+#define LINGER_BYTES      ((uint64_t)64 << 20)
+
+/* Dial: RFC 8305 5, the Connection Attempt Delay, and the addresses tried. */
+#define DIAL_NEXT_NS       ((uint64_t)250 * 1000 * 1000)
+#define DIAL_ADDRESSES_MAX 16
+
+/* Names: a host name has at most 253 characters (RFC 1035 2.3.4). */
+#define HOST_NAME_MAX_LEN 253
+
+/* A service's name: NI_MAXSERV of getnameinfo(3) less the 0; RFC 6335 5.1 allows 15. */
+#define SERVICE_NAME_MAX_LEN 31
+
+/* A UNIX path, or an abstract name without the 0 before it: sun_path less one byte. */
+#define UNIX_NAME_MAX_LEN 107
+
+/* Helper threads for calls that can only block, and how long an idle one stays. */
+#define HELPERS_MAX     64
+#define HELPER_IDLE_SEC 5
+
+/* A sentence of stoa_errmsg(), and the address or reason kept for it. */
+#define SENTENCE_MAX 1024
+#define DETAIL_MAX   512
+
+/* Bytes that a message quotes of what it complains about. */
+#define TEXT_QUOTE_MAX 64
+
+#endif

@@ -1,0 +1,345 @@
+/* cmd_serve.c - `stoa serve HANDLER ADDR`: the textbook's server, for ever, for everybody.
+ *
+ *     stoa serve upper :8081
+ *     stoa serve exec 'cat; date' unix:/run/clock --max-conns 10
+ *
+ * The address is announced first, so that the one really had (port 0, --next-free) can be
+ * told, and told before the first client: --ready-fd is for those who start us and must
+ * not guess when we listen.  Then the listener goes to stoa_serve() as "fd:N", or, for UDP,
+ * datagram.c's loop runs as a fiber.
+ *
+ * SIGINT and SIGTERM become stoa_stop(): connections have --drain-timeout to end.  The exit
+ * code is 0 after SIGTERM, for that is how a service is stopped, and 130 after SIGINT.  A
+ * second one ends everything at once.
+ *
+ * The soft limit of descriptors is raised to the hard one: 1,024 is select(2)'s limit, not
+ * ours.  Not for exec, whose programs inherit it and may be select's.
+ */
+#include "cli/args.h"
+#include "cli/commands.h"
+#include "cli/datagram.h"
+#include "cli/exitcode.h"
+#include "cli/handlers.h"
+#include "cli/listener.h"
+#include "cli/log.h"
+#include "cli/output.h"
+#include "cli/signals.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <stoa.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+static const char WHO[] = "stoa serve";
+static const double DRAIN_DEFAULT = 10; /* as stoa_options.drain */
+static const double NO_TIME = 1e-9;     /* for options whose 0 is their default */
+
+static const rlim_t EXEC_DESCRIPTORS = 4; /* a connection of exec's: itself, pidfd, socket pair */
+static const rlim_t SPARE_DESCRIPTORS = 64;
+
+struct serve {
+    const struct handler *handler;
+    const char *command;
+    const char *at;
+    struct stoa_options options;
+    bool quiet, json, next_free;
+    int ready_fd; /* -1: none */
+};
+
+static double drain_seconds;
+static atomic_int stopped_by; /* the first signal */
+
+/* -------------------------------------------------------------------------
+ * The command line
+ * ---------------------------------------------------------------------- */
+
+enum key {
+    KEY_ONCE = 256,
+    KEY_COUNT,
+    KEY_TIMEOUT,
+    KEY_MAX_CONNS,
+    KEY_WORKERS,
+    KEY_BACKEND,
+    KEY_BACKLOG,
+    KEY_DRAIN,
+    KEY_JSON,
+    KEY_NEXT_FREE,
+    KEY_READY_FD,
+    KEY_MODE,
+};
+
+static const struct argp_option option_table[] = {
+    {"once", KEY_ONCE, NULL, 0, "Serve one connection, then end (--count 1)", 0},
+    {"count", KEY_COUNT, "N", 0, "Serve N connections (UDP: datagrams), then end", 0},
+    {"timeout", KEY_TIMEOUT, "TIME", 0, "A client silent so long is sent off; exec: may run", 0},
+    {"max-conns", KEY_MAX_CONNS, "N", 0, "Connections at once; others wait in the queue", 0},
+    {"workers", KEY_WORKERS, "N", 0, "Threads (default: one per core)", 0},
+    {"backend", KEY_BACKEND, "NAME", 0, "How fibers wait: epoll", 0},
+    {"backlog", KEY_BACKLOG, "N", 0, "Length of that queue (default: the most allowed)", 0},
+    {"drain-timeout", KEY_DRAIN, "TIME", 0, "For connections to end when stopped (10s)", 0},
+    {"next-free", KEY_NEXT_FREE, NULL, 0, "If the port is taken, take the next free one", 0},
+    {"ready-fd", KEY_READY_FD, "N", 0, "Write the address to descriptor N when listening", 0},
+    {"mode", KEY_MODE, "OCTAL", 0, "A UNIX path's permissions (default 600)", 0},
+    {"json", KEY_JSON, NULL, 0, "Log in JSON, an object a line", 0},
+    {"quiet", 'q', NULL, 0, "No log", 0},
+    {NULL, 'h', NULL, OPTION_HIDDEN, NULL, 0},
+    {0},
+};
+
+static unsigned parse_mode(struct argp_state *state, const char *text)
+{
+    char *end = NULL;
+    unsigned long mode = strtoul(text, &end, 8);
+
+    if (*text < '0' || *text > '7' || *end || mode == 0 || mode > 0777)
+        argp_error(state, "--mode %s: not permissions; 600, 660 or 666 are", text);
+    return (unsigned)mode;
+}
+
+static int parse_ready_fd(struct argp_state *state, const char *text)
+{
+    int fd = (int)args_count(state, "--ready-fd", text, 0, INT32_MAX);
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+        argp_error(state, "--ready-fd %d: %s", fd,
+                   flags < 0 ? "this descriptor is not open" : "not open for writing");
+    return fd;
+}
+
+static void parse_word(struct argp_state *state, struct serve *s, char *word)
+{
+    bool is_exec = s->handler && !s->handler->answer;
+
+    if (!s->handler) {
+        s->handler = handler_find(word);
+        if (!s->handler)
+            argp_error(state, "there is no handler '%s'; upper, echo, discard, exec CMD are", word);
+    } else if (is_exec && !s->command) {
+        s->command = word;
+    } else if (!s->at) {
+        s->at = word;
+    } else {
+        argp_error(state, "'%s' is one word too many%s", word,
+                   is_exec ? "; put exec's command into quotation marks" : "");
+    }
+}
+
+static error_t parse_number(int key, char *arg, struct argp_state *state)
+{
+    struct serve *s = state->input;
+    struct stoa_options *o = &s->options;
+
+    switch (key) {
+    case KEY_COUNT:
+        o->count = args_count(state, "--count", arg, 1, INT64_MAX);
+        return 0;
+    case KEY_TIMEOUT:
+        o->timeout = args_seconds(state, "--timeout", arg);
+        if (o->timeout == 0)
+            argp_error(state, "--timeout 0: leave it out for no timeout");
+        return 0;
+    case KEY_MAX_CONNS:
+        o->max_conns = (unsigned)args_count(state, "--max-conns", arg, 1, UINT32_MAX);
+        return 0;
+    case KEY_WORKERS:
+        o->workers = (int)args_count(state, "--workers", arg, 1, 1024);
+        return 0;
+    case KEY_BACKLOG:
+        o->backlog = (int)args_count(state, "--backlog", arg, 1, INT32_MAX);
+        return 0;
+    case KEY_DRAIN:
+        drain_seconds = args_seconds(state, "--drain-timeout", arg);
+        return 0;
+    case KEY_MODE:
+        o->mode = parse_mode(state, arg);
+        return 0;
+    case KEY_READY_FD:
+        s->ready_fd = parse_ready_fd(state, arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct serve *s = state->input;
+
+    switch (key) {
+    case KEY_ONCE:
+        s->options.count = 1;
+        return 0;
+    case KEY_BACKEND:
+        s->options.backend = arg;
+        return 0;
+    case KEY_JSON:
+        s->json = true;
+        return 0;
+    case KEY_NEXT_FREE:
+        s->next_free = true;
+        return 0;
+    case 'q':
+        s->quiet = true;
+        return 0;
+    case 'h':
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
+        return 0;
+    case ARGP_KEY_ARG:
+        parse_word(state, s, arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (!s->handler)
+            argp_error(state, "which handler? upper, echo, discard or exec CMD");
+        if (!s->at)
+            argp_error(state, "at which address? 127.0.0.1:8081, :8081, unix:/path ...");
+        return 0;
+    default:
+        return parse_number(key, arg, state);
+    }
+}
+
+const struct argp cmd_serve_argp = {
+    .options = option_table,
+    .parser = parse,
+    .args_doc = "HANDLER ADDR",
+    .doc = "Serve every client with a handler, for ever.\v"
+           "HANDLER: upper (ASCII letters to capitals), echo, discard, exec CMD (sh -c)\n"
+           "ADDR: 127.0.0.1:8081, :8081, [::1]:80, udp://:53, unix:/path, unix:@name, fd:3\n"
+           "TIME: 500ms, 5s, 2m, 1h\n" EXITCODE_HELP,
+};
+
+/* -------------------------------------------------------------------------
+ * Serving
+ * ---------------------------------------------------------------------- */
+
+static void stop(int sig)
+{
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&stopped_by, &none, sig))
+        _exit(CODE_SIGNAL + sig);
+    log_stopping(drain_seconds);
+    stoa_stop();
+}
+
+static void welcome(int conn, void *arg)
+{
+    const struct serve *s = arg;
+    struct visit v = {.command = s->command, .timeout = s->options.timeout};
+
+    log_came(conn, &v);
+    int error = s->handler->talk(conn, &v);
+    log_went(conn, &v, error);
+}
+
+/* What may be open: all that is allowed, and for exec as many connections as fit. */
+static void limits(struct serve *s)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    if (s->handler->answer) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    } else if (!s->options.max_conns) {
+        rlim_t n = files.rlim_cur > 2 * SPARE_DESCRIPTORS ? files.rlim_cur - SPARE_DESCRIPTORS
+                                                          : SPARE_DESCRIPTORS;
+        n /= EXEC_DESCRIPTORS;
+        s->options.max_conns = n < UINT32_MAX ? (unsigned)n : UINT32_MAX;
+    }
+}
+
+/* exec's command has its own limit of time; the connection itself, none. */
+static struct stoa_options serve_options(const struct serve *s)
+{
+    struct stoa_options o = s->options;
+
+    if (!s->handler->answer)
+        o.timeout = 0;
+    o.drain = drain_seconds > 0 ? drain_seconds : NO_TIME;
+    return o;
+}
+
+static int serve_stream(struct serve *s, struct listener *l)
+{
+    struct stoa_options o = serve_options(s);
+    char fd[16];
+
+    snprintf(fd, sizeof(fd), "fd:%d", stoa_detach(l->socket));
+    return stoa_serve(fd, welcome, s, &o);
+}
+
+static int serve_datagrams(struct serve *s, struct listener *l)
+{
+    struct datagrams d = {
+        .socket = l->socket, .answer = s->handler->answer, .count = s->options.count};
+    struct stoa_options o = s->options;
+
+    return stoa_run(datagram_loop, &d, &o);
+}
+
+static bool fits(const struct serve *s, const struct listener *l)
+{
+    if (!l->datagram)
+        return true;
+    if (!s->handler->answer)
+        output_say(WHO, "%s: exec needs a stream, and this is UDP", s->at);
+    else if (s->options.timeout > 0)
+        output_say(WHO, "%s: --timeout has no meaning for UDP, which has no connections", s->at);
+    else
+        return true;
+    return false;
+}
+
+static int serve(struct serve *s)
+{
+    static const int signals[] = {SIGINT, SIGTERM, 0};
+    struct listener l;
+    int code;
+
+    signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would take exec's children away */
+    limits(s);
+    if (signals_take(signals, stop) < 0) {
+        output_say(WHO, "no thread for signals: %s", strerror(errno));
+        return CODE_FAILED;
+    }
+    code = listener_open(&l, s->at, &s->options, s->next_free ? WHO : NULL);
+    if (code) {
+        output_say(WHO, "%s", l.why);
+        return code;
+    }
+    if (!fits(s, &l))
+        return CODE_USAGE;
+    log_listening(s->handler->name, &l.at);
+    if (s->ready_fd >= 0 && listener_tell(&l, s->ready_fd) < 0) {
+        output_say(WHO, "--ready-fd %d: %s", s->ready_fd, strerror(errno));
+        return CODE_FAILED;
+    }
+    code = (l.datagram ? serve_datagrams : serve_stream)(s, &l);
+    if (code < 0) {
+        code = errno == EINVAL ? CODE_USAGE : CODE_FAILED;
+        output_say(WHO, "%s", stoa_errmsg());
+        listener_end(&l);
+        return code;
+    }
+    listener_end(&l);
+    return stopped_by == SIGINT ? CODE_SIGNAL + SIGINT : CODE_OK;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    struct serve s = {.ready_fd = -1, .options = {.size = sizeof(s.options)}};
+
+    drain_seconds = DRAIN_DEFAULT;
+    argp_parse(&cmd_serve_argp, argc, argv, 0, NULL, &s);
+    log_init(s.quiet, s.json);
+    return serve(&s);
+}

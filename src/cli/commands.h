@@ -1,0 +1,25 @@
+/* commands.h - the subcommands of `stoa` and their argp tables.  Not what they do. */
+#ifndef STOA_CLI_COMMANDS_H
+#define STOA_CLI_COMMANDS_H
+
+#include <argp.h>
+
+struct command {
+    const char *name;
+    const char *what; /* one line for the usage */
+    const struct argp *argp;
+    int (*run)(int argc, char **argv); /* argv[0] is "stoa NAME"; returns an exit code */
+};
+
+/* All of them; the last has no name. */
+extern const struct command commands[];
+
+extern const struct argp cmd_serve_argp;
+extern const struct argp cmd_connect_argp;
+int cmd_serve(int argc, char **argv);
+int cmd_connect(int argc, char **argv);
+
+/* Write the completions for bash, fish or zsh to standard output.  An exit code. */
+int completion(const char *shell);
+
+#endif

@@ -1,0 +1,27 @@
+/* json.h - one object a line (NDJSON), written into a text.  Knows what JSON is, not what is said.
+ *
+ *     json_begin(&t, "came");            {"ts":"2026-01-31T12:00:00.123456Z","event":"came"
+ *     json_number(&t, "conn", 7);        ,"conn":7
+ *     json_end(&t);                      }
+ */
+#ifndef STOA_CLI_JSON_H
+#define STOA_CLI_JSON_H
+
+#include "base/text.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes a string of len bytes may become: a control character is \u00XX. */
+#define JSON_ROOM(len) (6 * (size_t)(len) + 256)
+
+void json_begin(struct text *t, const char *event);
+void json_number(struct text *t, const char *key, uint64_t number);
+void json_string(struct text *t, const char *key, const char *string);
+
+/* "data": a string when the bytes are UTF-8, else "base64": so nothing is lost. */
+void json_data(struct text *t, const void *bytes, size_t len);
+
+void json_end(struct text *t);
+
+#endif

@@ -1,0 +1,241 @@
+/* log.c - two lines a connection, none a message:
+ *
+ *     127.0.0.1:40312 came
+ *     127.0.0.1:40312 went after 12 bytes in, 12 out, 0.3 s: end of stream
+ *
+ * or, with --json, an object a line with ts, event, conn, peer and bytes.  It is the
+ * textbook's print(conn), print(addr): who called.
+ *
+ * Lines are built without printf, whose frames are larger than the page of stack that an
+ * idle connection is to cost, and written by one write(2): lines of different workers do
+ * not mix.
+ *
+ * Limits: standard error that nobody reads blocks its worker, as it does any program.
+ */
+#include "cli/log.h"
+
+#include "base/text.h"
+#include "cli/json.h"
+#include "cli/output.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LINE_ROOM = 512 }; /* an address is 159, the JSON around it 300 */
+
+/* The line a worker builds.  Not on the fiber's stack, of which an idle connection has one
+ * page; nothing here waits, so no other fiber comes between. */
+static __thread char line[LINE_ROOM];
+
+static bool quiet_log;
+static bool json_log;
+static atomic_uint_fast64_t came, went; /* connections, without --quiet */
+
+void log_init(bool quiet, bool json)
+{
+    quiet_log = quiet;
+    json_log = json;
+}
+
+static void line_end(struct text *t)
+{
+    if (json_log)
+        json_end(t);
+    else
+        text_add(t, "\n");
+    (void)output_all(STDERR_FILENO, t->buf, t->len);
+}
+
+/* An address for people has no scheme: the log's reader knows what is served. */
+static void address_add(struct text *t, struct stoa_addr *a)
+{
+    char shown[STOA_ADDR_TEXT_MAX];
+
+    if (!json_log)
+        a->type = 0;
+    stoa_addr_text(a, shown, sizeof(shown));
+    if (json_log)
+        json_string(t, "peer", shown);
+    else
+        text_add(t, shown);
+}
+
+static void line_begin(struct text *t, const char *event)
+{
+    text_init(t, line, sizeof(line));
+    if (json_log)
+        json_begin(t, event);
+}
+
+void log_listening(const char *handler, const struct stoa_addr *at)
+{
+    char shown[STOA_ADDR_TEXT_MAX];
+    struct text t;
+
+    if (quiet_log)
+        return;
+    line_begin(&t, "listening");
+    stoa_addr_text(at, shown, sizeof(shown));
+    if (json_log) {
+        json_string(&t, "handler", handler);
+        json_string(&t, "addr", shown);
+    } else {
+        text_add(&t, "stoa serve: ");
+        text_add(&t, handler);
+        text_add(&t, " at ");
+        text_add(&t, shown);
+    }
+    line_end(&t);
+}
+
+static void peer_add(struct text *t, int conn, const struct visit *v)
+{
+    struct stoa_addr peer = {0};
+
+    (void)stoa_getpeername(conn, &peer); /* without a name it is "-" */
+    if (json_log)
+        json_number(t, "conn", v->id);
+    address_add(t, &peer);
+}
+
+void log_came(int conn, struct visit *v)
+{
+    struct text t;
+
+    if (quiet_log)
+        return;
+    v->id = atomic_fetch_add(&came, 1) + 1;
+    v->came_ns = output_now_ns();
+    line_begin(&t, "came");
+    peer_add(&t, conn, v);
+    if (!json_log)
+        text_add(&t, " came");
+    line_end(&t);
+}
+
+/* In tenths, for people. */
+static void seconds_add(struct text *t, uint64_t ns)
+{
+    text_add_number(t, ns / 1000000000);
+    text_add(t, ".");
+    text_add_number(t, ns / 100000000 % 10);
+    text_add(t, " s");
+}
+
+static void reason_add(struct text *t, const struct visit *v, int error)
+{
+    static const struct {
+        int error;
+        const char *reason;
+    } reasons[] = {
+        {0, "end of stream"},
+        {ECONNRESET, "reset by peer"},
+        {EPIPE, "reset by peer"},
+        {ETIME, "timed out"},
+        {ETIMEDOUT, "the network gave it up"},
+        {ECANCELED, "cut off, the server stops"},
+    };
+
+    if (v->ran && WIFEXITED(v->status)) {
+        text_add(t, "exit ");
+        text_add_number(t, (uint64_t)WEXITSTATUS(v->status));
+        text_add(t, error ? ", " : "");
+    } else if (v->ran) {
+        text_add(t, "killed by SIG");
+        text_add(t, sigabbrev_np(WTERMSIG(v->status)));
+        text_add(t, error ? ", " : "");
+    }
+    if (v->ran && !error)
+        return;
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].error == error) {
+            text_add(t, reasons[i].reason);
+            return;
+        }
+    text_add(t, strerrordesc_np(error));
+}
+
+static void went_json(struct text *t, const struct visit *v, int error, uint64_t stay_ns)
+{
+    char reason[128];
+    struct text r;
+
+    text_init(&r, reason, sizeof(reason));
+    reason_add(&r, v, error);
+    json_number(t, "bytes", v->in + v->out);
+    json_number(t, "bytes_in", v->in);
+    json_number(t, "bytes_out", v->out);
+    json_number(t, "ms", stay_ns / 1000000);
+    json_string(t, "reason", reason);
+}
+
+void log_went(int conn, const struct visit *v, int error)
+{
+    struct text t;
+    uint64_t stay_ns;
+
+    if (quiet_log)
+        return;
+    atomic_fetch_add(&went, 1);
+    stay_ns = output_now_ns() - v->came_ns;
+    line_begin(&t, "went");
+    peer_add(&t, conn, v);
+    if (json_log) {
+        went_json(&t, v, error, stay_ns);
+    } else {
+        text_add(&t, " went after ");
+        text_add_number(&t, v->in);
+        text_add(&t, " bytes in, ");
+        text_add_number(&t, v->out);
+        text_add(&t, " out, ");
+        seconds_add(&t, stay_ns);
+        text_add(&t, ": ");
+        reason_add(&t, v, error);
+    }
+    line_end(&t);
+}
+
+void log_datagram(const struct stoa_addr *from, size_t len)
+{
+    static struct stoa_addr last; /* one fiber receives */
+    struct text t;
+
+    if (quiet_log || (from->len == last.len && memcmp(&from->sa, &last.sa, last.len) == 0))
+        return;
+    last = *from;
+    line_begin(&t, "datagram");
+    address_add(&t, &(struct stoa_addr){.sa = from->sa, .len = from->len, .type = from->type});
+    if (json_log)
+        json_number(&t, "bytes", len);
+    else
+        text_add(&t, " sends datagrams");
+    line_end(&t);
+}
+
+void log_stopping(double seconds)
+{
+    uint64_t open = atomic_load(&came) - atomic_load(&went);
+    struct text t;
+
+    if (quiet_log)
+        return;
+    line_begin(&t, "stopping");
+    if (json_log) {
+        json_number(&t, "connections", open);
+        json_number(&t, "drain_ms", (uint64_t)(seconds * 1e3));
+    } else {
+        text_add(&t, "stoa serve: stopping");
+    }
+    if (open && !json_log) {
+        text_add(&t, "; still connected: ");
+        text_add_number(&t, open);
+        text_add(&t, ", with ");
+        seconds_add(&t, (uint64_t)(seconds * 1e9));
+        text_add(&t, " to end (the signal again: at once)");
+    }
+    line_end(&t);
+}

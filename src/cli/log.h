@@ -1,0 +1,29 @@
+/* log.h - who came and who went, on standard error.  Does not know what was said. */
+#ifndef STOA_CLI_LOG_H
+#define STOA_CLI_LOG_H
+
+#include "cli/visit.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stoa.h>
+
+/* Before the first client: what the log is like, for the whole process. */
+void log_init(bool quiet, bool json);
+
+/* The server is at this address. */
+void log_listening(const char *handler, const struct stoa_addr *at);
+
+/* A connection begins: v gets its number and the time.  Nothing happens when quiet. */
+void log_came(int conn, struct visit *v);
+
+/* It ends; error as a handler's talk() returns it. */
+void log_went(int conn, const struct visit *v, int error);
+
+/* A datagram: told when it comes from another address than the one before. */
+void log_datagram(const struct stoa_addr *from, size_t len);
+
+/* The server is asked to stop, and connections have so many seconds to end. */
+void log_stopping(double seconds);
+
+#endif

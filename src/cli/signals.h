@@ -1,0 +1,10 @@
+/* signals.h - SIGINT and its like as ordinary calls on a thread.  Does not know what they end. */
+#ifndef STOA_CLI_SIGNALS_H
+#define STOA_CLI_SIGNALS_H
+
+/* From now on `taken` is called, on a thread of its own, for each of these signals that the
+ * process was not told to ignore.  Call it before there are other threads.  sigs ends with 0.
+ * 0, or -1 with errno: no thread could be started. */
+int signals_take(const int *sigs, void (*taken)(int sig));
+
+#endif

@@ -1,0 +1,243 @@
+/* listen.c - bind, listen, accept, and announce, which does all but the last.
+ *
+ * Defaults that hold, each with its reason:
+ *
+ *   SO_REUSEADDR before bind, for TCP: else a restarted server finds its port "in use" for
+ *   the minute of TIME_WAIT.  It helps only if the earlier server had it too, so every
+ *   one of ours has it from the start.
+ *
+ *   IPV6_V6ONLY off for a wildcard: ":8081" serves both families whatever the sysctl says.
+ *
+ *   SO_REUSEPORT only for who asks: two programs that both have it share a port
+ *   silently.  (stoa_serve() sets it later: docs/why/0004.)
+ *
+ *   accept waits at EMFILE: the client stays in the queue, the processor stays idle.
+ */
+#include "backend/life.h"
+#include "base/check.h"
+#include "base/text.h"
+#include "net/error.h"
+#include "net/path.h"
+#include "net/scope.h"
+#include "net/sock.h"
+#include "net/where.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static bool is_inet(const struct backend_sock *b)
+{
+    return b->family == AF_INET || b->family == AF_INET6;
+}
+
+static bool has_path(const struct stoa_addr *a)
+{
+    const struct sockaddr_un *un = (const struct sockaddr_un *)(const void *)&a->sa;
+
+    return a->sa.ss_family == AF_UNIX && a->len > offsetof(struct sockaddr_un, sun_path) &&
+           un->sun_path[0];
+}
+
+static void set_int(struct backend_sock *b, int level, int option, int value)
+{
+    backend_here()->setopt(b, level, option, &value, sizeof(value));
+}
+
+/* What every socket gets that is bound by text. */
+static void before_bind(struct backend_sock *b, const struct stoa_addr *a)
+{
+    if (is_inet(b) && b->type == SOCK_STREAM)
+        set_int(b, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (b->family == AF_INET6 && addr_is_any(a))
+        set_int(b, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+}
+
+static int bind_addr(struct stoa_sock *so, const struct stoa_addr *a, unsigned mode, int backlog)
+{
+    const struct backend_ops *ops = backend_here();
+    const struct sockaddr *sa = (const struct sockaddr *)&a->sa;
+    int r;
+
+    before_bind(&so->b, a);
+    if (has_path(a)) {
+        r = path_bind(&so->b, sa, a->len, mode, backlog);
+    } else {
+        r = ops->bind(&so->b, sa, a->len);
+        if (r == 0 && backlog >= 0)
+            r = ops->listen(&so->b, backlog);
+    }
+    if (r == 0 && backlog >= 0)
+        atomic_store(&so->listening, true);
+    return r;
+}
+
+/* What "in use" means for a path: there is no other port to choose. */
+static void tell_of_path(struct where *w, int r)
+{
+    struct text t;
+
+    if (r >= 0 || w->why[0] || !w->n || !has_path(&w->list[0]))
+        return;
+    text_init(&t, w->why, sizeof(w->why));
+    if (r == -EADDRINUSE)
+        text_add(&t, "a program that runs has this path; stop it, or choose another path");
+    if (r == -ENOTSOCK)
+        text_add(&t, "something that is no socket is at this path, and is left alone");
+}
+
+int stoa_bind(int s, const char *addr)
+{
+    struct stoa_sock *so = sock_at(s);
+    struct where w = {.why = ""};
+    int r = -EBADF;
+
+    if (so && sock_enter(s)) {
+        sock_leave(so);
+        r = scope_check(&fiber_self()->local);
+    }
+    if (r == 0)
+        r = where_find(&w, addr, so->b.family, so->b.type, true, sock_until(s));
+    if (r == 0 && w.n == 0)
+        return (int)error_out_why(VERB_BIND, s, -EINVAL, addr, "fd: is not an address to bind to");
+    if (r == 0) {
+        r = -EBADF;
+        if (sock_enter(s)) {
+            r = bind_addr(so, &w.list[0], 0, -1);
+            sock_leave(so);
+        }
+        tell_of_path(&w, r);
+    }
+    return (int)error_out_why(VERB_BIND, s, r, addr, w.why);
+}
+
+int stoa_bind_sa(int s, const struct sockaddr *sa, socklen_t len)
+{
+    struct stoa_sock *so = sock_enter(s);
+    int r;
+
+    if (!so)
+        return (int)error_out(VERB_BIND, s, -EBADF);
+    r = backend_here()->bind(&so->b, sa, len);
+    sock_leave(so);
+    return (int)error_out(VERB_BIND, s, r);
+}
+
+int stoa_listen(int s, int backlog)
+{
+    struct stoa_sock *so = sock_enter(s);
+    int r;
+
+    if (!so)
+        return (int)error_out(VERB_LISTEN, s, -EBADF);
+    r = backend_here()->listen(&so->b, backlog < 0 ? INT32_MAX : backlog);
+    if (r == 0)
+        atomic_store(&so->listening, true);
+    sock_leave(so);
+    return (int)error_out(VERB_LISTEN, s, r);
+}
+
+static bool nothing_left(ssize_t r)
+{
+    return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
+}
+
+/* A descriptor from the queue; at the limit, wait for one to be closed. */
+static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer)
+{
+    for (;;) {
+        peer->len = sizeof(peer->sa);
+        ssize_t r = sock_run(s, op);
+
+        if (!nothing_left(r) || op_never_waits(op))
+            return r;
+        op_deadline(op, backend_here()->now());
+        r = sock_pause(ACCEPT_PAUSE_NS, op->until_ns);
+        if (r < 0)
+            return r;
+    }
+}
+
+static int accept_one(int s, struct stoa_addr *peer)
+{
+    struct op op = {
+        .kind = OP_ACCEPT,
+        .sa = (struct sockaddr *)&peer->sa,
+        .sa_len = &peer->len,
+    };
+    struct stoa_sock *so = sock_at(s);
+    int conn;
+
+    ssize_t fd = accept_fd(s, &op, peer);
+
+    if (fd < 0)
+        return (int)fd;
+    conn = sock_make((int)fd, so->b.family, so->b.type, so->proto);
+    if (conn < 0) {
+        close((int)fd);
+        return conn;
+    }
+    peer->type = so->b.type;
+    sock_keep_peer(sock_at(conn), peer);
+    return conn;
+}
+
+int stoa_accept(int s, struct stoa_addr *peer)
+{
+    struct stoa_addr unwanted;
+    int conn = accept_one(s, peer ? peer : &unwanted);
+
+    return likely(conn >= 0) ? conn : (int)error_out(VERB_ACCEPT, s, conn);
+}
+
+/* Announce at one address.  A handle. */
+static int announce_at(const struct stoa_addr *a, int type, const struct stoa_options *o)
+{
+    bool stream = type != SOCK_DGRAM;
+    unsigned mode = o->mode ? o->mode : 0600;
+    int backlog = o->backlog > 0 ? o->backlog : INT32_MAX;
+    int s = stoa_socket(a->sa.ss_family, type, 0);
+    int r;
+
+    if (s < 0)
+        return -fiber_self()->local.note.code;
+    if (o->reuseport)
+        set_int(&sock_at(s)->b, SOL_SOCKET, SO_REUSEPORT, 1);
+    r = bind_addr(sock_at(s), a, mode, stream ? backlog : -1);
+    if (r < 0)
+        stoa_close(s);
+    return r < 0 ? r : s;
+}
+
+/* ":8081" without IPv6 on this machine: IPv4 alone. */
+static int announce_where(struct where *w, int type, const struct stoa_options *o)
+{
+    int r = announce_at(&w->list[0], type, o);
+
+    if (r == -EAFNOSUPPORT && addr_is_any(&w->list[0]) &&
+        addr_numeric(&w->list[0], &w->parts, AF_INET) == 0)
+        r = announce_at(&w->list[0], type, o);
+    return r;
+}
+
+int stoa_announce(const char *at, const struct stoa_options *options)
+{
+    static const struct stoa_options defaults = {.size = sizeof(defaults)};
+    struct local *me = &fiber_self()->local;
+    const struct stoa_options *o = options ? options : &defaults;
+    struct where w = {.why = ""};
+    int r = scope_check(me);
+
+    if (r == 0 && o->size != sizeof(*o))
+        return (int)error_out_why(VERB_ANNOUNCE, -1, -EINVAL, at,
+                                  "options.size must be sizeof(struct stoa_options)");
+    if (r == 0)
+        r = where_find(&w, at, AF_UNSPEC, 0, true, scope_until(me));
+    if (r == 0 && w.parts.scheme == ADDR_FD)
+        return stoa_fromfd(w.parts.fd);
+    if (r == 0)
+        r = announce_where(&w, w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM, o);
+    tell_of_path(&w, r);
+    return (int)error_out_why(VERB_ANNOUNCE, -1, r, at, w.why);
+}

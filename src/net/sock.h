@@ -1,0 +1,68 @@
+/* sock.h - handles: from an int to a socket, and a call's way to its backend.
+ *
+ * It knows what a socket is, not what a call on it means.
+ */
+#ifndef STOA_NET_SOCK_H
+#define STOA_NET_SOCK_H
+
+#include "backend/backend.h"
+#include "base/limits.h"
+
+#include <netinet/in.h>
+#include <stoa.h>
+
+struct stoa_sock {
+    _Alignas(64) struct backend_sock b; /* first: the backends' part */
+    atomic_bool listening;
+    atomic_bool ended; /* the peer's end of the stream has been read */
+    uint8_t proto;
+    atomic_uint nfile;        /* open files of stoa_makefile() */
+    uint32_t slot;            /* its place in the table, fixed for ever */
+    uint32_t next_free;       /* in the table's queue of free slots */
+    uint8_t generation;       /* of the handle that is, or will be, out */
+    socklen_t peer_len;       /* > 0: the peer's address */
+    struct sockaddr_in6 peer; /* large enough for AF_INET, too */
+};
+
+/* A handle for a descriptor, which it owns from now on.  -ENOMEM, -ENFILE: fd is left open. */
+int sock_make(int fd, int family, int type, int proto);
+
+/* The handle's place in the table; NULL: it is none.  Whether it is alive is not looked at. */
+struct stoa_sock *sock_at(int s);
+
+/* What the life of a live handle's socket is. */
+static inline uint32_t sock_life(int s)
+{
+    return (uint32_t)s >> SLOT_BITS;
+}
+
+/* Is s alive, and of that family and type (0 = any)?  0; -EBADF, -EOPNOTSUPP. */
+int sock_check(int s, int family, int type);
+
+/* For a call that does not wait: nobody closes the socket until sock_leave().  NULL: dead. */
+struct stoa_sock *sock_enter(int s);
+void sock_leave(struct stoa_sock *so);
+
+/* Remember whom a socket is connected to: the kernel forgets it when the peer has left. */
+void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer);
+
+/* Run op on s, with its timeout and the scope; op->life LIFE_FILE for a file of
+ * stoa_makefile(), which lives on when the handle is closed.  Returns the result, negative errno
+ * when it failed.  The same op may be run again with the same deadline. */
+ssize_t sock_run(int s, struct op *op);
+
+/* Wait so long without a socket: 0 after it; -ETIME when until_ns came first, -ECANCELED. */
+int sock_pause(uint64_t ns, uint64_t until_ns);
+
+/* When a look-up for s that begins now must have ended: its timeout and the scope's.  A
+ * non-blocking socket's look-up does wait, as Python's does. */
+uint64_t sock_until(int s);
+
+/* Close in one of the ways; detach gives the descriptor.  0, -EBADF, -EBUSY. */
+int sock_close(int s, enum backend_close how);
+
+/* A file of stoa_makefile() on s begins, and ends. */
+int sock_file_opens(int s);
+int sock_file_closes(int s);
+
+#endif

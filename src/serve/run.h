@@ -1,0 +1,21 @@
+/* run.h - a loop made as options say, for stoa_run() and stoa_serve(). */
+#ifndef STOA_SERVE_RUN_H
+#define STOA_SERVE_RUN_H
+
+#include "backend/loop.h"
+
+#include <stoa.h>
+
+/* Processors this process may use. */
+int run_cores(void);
+
+/* Descriptors that connections may have, so that some are left for all else. */
+unsigned run_descriptors(void);
+
+/* Are these options good (NULL is)?  Else why says what is wrong, as a sentence's middle. */
+bool run_options_good(const struct stoa_options *o, char *why, size_t why_len);
+
+/* Make l the calling thread's loop.  0; negative errno. */
+int run_open(struct loop *l, const struct stoa_options *o);
+
+#endif

@@ -1,0 +1,499 @@
+#!/usr/bin/env bats
+# serve.bats - `stoa serve`: each handler, each option, each end.
+load lib
+
+say() { printf "$1" | timeout "$PATIENCE" "$STOA" connect "$ADDR" 3>&-; }
+
+# --- handlers ------------------------------------------------------------------
+
+@test "upper changes ASCII letters alone, as Python's bytes.upper()" {
+    serve upper 127.0.0.1:0
+    python3 - "$PORT" <<'END'
+import socket, sys
+every = bytes(range(256)) * 300 + 'hello 你好, straße ÿ'.encode() + b'`az{@AZ[\xe1\xfa'
+with socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10) as s:
+    s.sendall(every)
+    s.shutdown(socket.SHUT_WR)
+    got = b''.join(iter(lambda: s.recv(65536), b''))
+assert got == every.upper(), (len(got), len(every))
+END
+}
+
+@test "upper answers messages of every size around its buffers" {
+    serve upper 127.0.0.1:0 --quiet
+    python3 - "$PORT" <<'END'
+import socket, sys
+sizes = [1, 15, 16, 17, 1023, 1024, 1025, 2048, 16384, 65535, 65536, 65537, 200000, 7, 1024, 3]
+with socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10) as s:
+    for size in sizes * 3:
+        message = (b'abcdefghij\xff' * (size // 11 + 1))[:size]
+        s.sendall(message)
+        got = b''
+        while len(got) < size:
+            part = s.recv(65536)
+            assert part, (size, len(got))
+            got += part
+        assert got == message.upper(), size
+END
+}
+
+@test "echo changes nothing" {
+    serve echo 127.0.0.1:0
+    is answer "$(say 'Hello 你好\n')" "Hello 你好"
+}
+
+@test "discard takes everything and says nothing" {
+    serve discard 127.0.0.1:0
+    is answer "$(say 'hello\n')" ""
+    log_line
+    log_line
+    has "$LINE" "went after 6 bytes in, 0 out"
+}
+
+@test "an unknown handler, a missing one, a missing address are told" {
+    refused 2 "there is no handler 'uper'" serve uper :0
+    refused 2 "which handler?" serve
+    refused 2 "at which address?" serve upper
+    refused 2 "'twice' is one word too many" serve upper :0 twice
+}
+
+# --- addresses -----------------------------------------------------------------
+
+@test "a second server at the same port is refused with 8, and told why" {
+    serve upper 127.0.0.1:0
+    refused 8 "$HOST:$PORT" serve upper "$ADDR"
+    refused 8 "$HOST:$PORT" serve upper "$ADDR" --workers 1
+    is answer "$(say 'still\n')" STILL
+}
+
+@test "a port with connections in TIME_WAIT is had at once again" {
+    serve upper 127.0.0.1:0
+    # The server closes first, so that its side has the TIME_WAIT.
+    kill -TERM "$SERVER"
+    ended
+    serve exec 'echo bye' 127.0.0.1:0 --count 3
+    for _ in 1 2 3; do say ''; done
+    ended
+    again=$PORT
+    serve upper "127.0.0.1:$again"
+    is port "$PORT" "$again"
+}
+
+@test ":0 serves IPv4 and IPv6" {
+    [ -e /proc/net/if_inet6 ] || skip "no IPv6 here"
+    serve upper :0
+    is IPv4 "$(printf 'four\n' | "$STOA" connect "127.0.0.1:$PORT")" FOUR
+    is IPv6 "$(printf 'six\n' | "$STOA" connect "[::1]:$PORT")" SIX
+}
+
+@test "a UNIX path: mode 600, removed at the end" {
+    serve upper "unix:$T/socket"
+    is mode "$(stat -c %a socket)" 600
+    is answer "$(say 'path\n')" PATH
+    kill -TERM "$SERVER"
+    ended
+    [ ! -e socket ]
+}
+
+@test "--mode gives a UNIX path its permissions" {
+    serve upper "unix:$T/socket" --mode 666
+    is mode "$(stat -c %a socket)" 666
+    for mode in 8 999 1777 rw 0 '' -600 0x1; do
+        refused 2 "not permissions" serve upper "unix:$T/other" "--mode=$mode"
+    done
+}
+
+@test "a UNIX path whose server was killed is taken over, a live one's is not" {
+    serve upper "unix:$T/socket"
+    refused 8 "$T/socket" serve upper "unix:$T/socket"
+    kill -KILL "$SERVER"
+    wait "$SERVER" || :
+    [ -S socket ]
+    serve upper "unix:$T/socket"
+    is answer "$(say 'alive\n')" ALIVE
+}
+
+@test "a path that another has taken meanwhile is not removed at the end" {
+    serve upper "unix:$T/socket"
+    mv socket moved
+    echo precious >socket
+    kill -TERM "$SERVER"
+    ended
+    is file "$(cat socket)" precious
+}
+
+@test "an abstract UNIX name" {
+    serve upper "unix:@stoa-test-$$-$BATS_TEST_NUMBER"
+    is answer "$(say 'abstract\n')" ABSTRACT
+}
+
+@test "an open listener, fd:N, is served and its path left alone" {
+    python3 - "$STOA" "$T" <<'END'
+import os, socket, subprocess, sys
+stoa, folder = sys.argv[1:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(folder + '/inherited')
+listener.listen()
+with subprocess.Popen([stoa, 'serve', 'upper', f'fd:{listener.fileno()}', '--once', '--quiet'],
+                      pass_fds=[listener.fileno()]) as server:
+    listener.close()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(folder + '/inherited')
+        s.sendall(b'hello')
+        assert s.recv(100) == b'HELLO'
+    assert server.wait(20) == 0
+assert os.path.exists(folder + '/inherited')
+END
+}
+
+@test "what is no address, no socket, no place of ours is refused" {
+    refused 2 "99999" serve upper 127.0.0.1:99999
+    refused 2 "127.1" serve upper 127.1:80
+    refused 3 "nosuch.invalid" serve upper nosuch.invalid:80
+    refused 8 "192.0.2.1" serve upper 192.0.2.1:0
+    refused 8 "/no/such/folder" serve upper unix:/no/such/folder/socket
+    refused 2 "107" serve upper "unix:/$(printf 'x%.0s' {1..120})"
+    echo precious >file
+    refused 8 "$T/file" serve upper "unix:$T/file"
+    is file "$(cat file)" precious
+    refused 8 "fd" serve upper fd:77
+}
+
+@test "--next-free takes the next port, and says so even when quiet" {
+    serve upper 127.0.0.1:0
+    first=$PORT
+    serve echo "$ADDR" --next-free
+    has "$LINE" "127.0.0.1:$first is in use"
+    has "$LINE" "127.0.0.1:$PORT is free and taken instead"
+    [ "$PORT" -gt "$first" ]
+    is answer "$(say 'Next\n')" Next
+    serve echo "127.0.0.1:$first" --next-free --quiet
+    log_line
+    has "$LINE" "taken instead"
+}
+
+@test "--next-free changes nothing when the port is free, and helps no path" {
+    port=$(free_port)
+    serve upper "127.0.0.1:$port" --next-free
+    is port "$PORT" "$port"
+    serve upper "unix:$T/socket"
+    refused 8 "$T/socket" serve upper "unix:$T/socket" --next-free
+}
+
+# --- options -------------------------------------------------------------------
+
+@test "--once serves one client and exits 0" {
+    serve upper 127.0.0.1:0 --once
+    is answer "$(say 'once\n')" ONCE
+    ended
+    is status $STATUS 0
+    refused 4 "refused" connect "$ADDR"
+}
+
+@test "--count N serves N clients and exits 0" {
+    serve upper 127.0.0.1:0 --count 3
+    for _ in 1 2 3; do is answer "$(say 'x\n')" X; done
+    ended
+    is status $STATUS 0
+}
+
+@test "--timeout sends a silent client off, and says so" {
+    serve upper 127.0.0.1:0 --timeout 150ms
+    exec {CLIENT}<>"/dev/tcp/$HOST/$PORT"
+    log_line
+    log_line
+    has "$LINE" "timed out"
+    is "what the client gets" "$(timeout "$PATIENCE" cat <&"$CLIENT" 3>&-)" ""
+}
+
+@test "--timeout does not end a client that talks" {
+    serve echo 127.0.0.1:0 --timeout 400ms
+    python3 - "$PORT" <<'END'
+import socket, sys, time
+with socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10) as s:
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        s.sendall(b'x')
+        assert s.recv(1) == b'x'
+        time.sleep(0.05)  # what a talk is: pauses, each shorter than the timeout
+END
+}
+
+@test "--max-conns lets no more in at once: the next waits in the queue" {
+    serve echo 127.0.0.1:0 --max-conns 1 --workers 1
+    python3 - "$PORT" <<'END'
+import socket, sys
+def client():
+    return socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10)
+first, second = client(), client()
+second.sendall(b'2')
+first.sendall(b'1')
+assert first.recv(1) == b'1'
+first.close()
+assert second.recv(1) == b'2'
+second.close()
+END
+    for what in came went came went; do
+        log_line
+        has "$LINE" " $what"
+    done
+}
+
+@test "--workers N starts N workers" {
+    tasks() { ls "/proc/$SERVER/task" | wc -l; }
+    answered() { for _ in 1 2 3 4 5 6 7 8; do say 'x' >/dev/null; done; }
+    serve upper 127.0.0.1:0 --workers 1
+    answered
+    one=$(tasks)
+    serve upper 127.0.0.1:0 --workers 4
+    answered
+    [ $(($(tasks) - one)) -ge 3 ]
+}
+
+@test "--backlog is the listener's queue" {
+    serve upper 127.0.0.1:0 --workers 1 --backlog 7
+    is Send-Q "$(ss -Hltn "sport = :$PORT" | awk '{print $3}')" 7
+}
+
+@test "--backend takes one that is there, and refuses others" {
+    serve upper 127.0.0.1:0 --backend epoll
+    is answer "$(say 'epoll\n')" EPOLL
+    run -2 timeout "$PATIENCE" "$STOA" serve upper 127.0.0.1:0 --backend carrier-pigeon
+    has "$output" "backend"
+}
+
+@test "--quiet logs nothing" {
+    serve upper 127.0.0.1:0 --quiet --once
+    say 'x\n'
+    ended
+    run read -r -t 0 <&"$LOG"
+    [ "$status" != 0 ]
+}
+
+@test "the log tells who came and went, with bytes, time and reason" {
+    serve upper 127.0.0.1:0
+    say 'hello world\n'
+    log_line
+    [[ $LINE =~ ^127\.0\.0\.1:[0-9]+\ came$ ]]
+    who=${LINE% came}
+    log_line
+    [[ $LINE =~ ^"$who went after 12 bytes in, 12 out, 0."[0-9]" s: end of stream"$ ]]
+}
+
+@test "the log tells a reset from an end" {
+    serve upper 127.0.0.1:0
+    python3 - "$PORT" <<'END'
+import socket, struct, sys
+s = socket.create_connection(('127.0.0.1', int(sys.argv[1])))
+s.sendall(b'x')
+assert s.recv(1) == b'X'
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+s.close()
+END
+    log_line
+    log_line
+    has "$LINE" "1 bytes in, 1 out"
+    has "$LINE" ": reset by peer"
+}
+
+@test "--json logs an object a line, with ts, event, conn, peer and bytes" {
+    serve upper 127.0.0.1:0 --json
+    say 'hello\n'
+    for _ in 1 2 3; do log_line; echo "$LINE"; done >log.json
+    kill -TERM "$SERVER"
+    log_line
+    echo "$LINE" >>log.json
+    python3 - "$ADDR" <<'END'
+import datetime, json, sys
+lines = [json.loads(line) for line in open('log.json')]
+assert [x['event'] for x in lines] == ['listening', 'came', 'went', 'stopping'], lines
+for line in lines:
+    datetime.datetime.strptime(line['ts'], '%Y-%m-%dT%H:%M:%S.%fZ')
+listening, came, went, stopping = lines
+assert listening['addr'] == sys.argv[1] and listening['handler'] == 'upper'
+assert came['conn'] == went['conn'] == 1
+assert came['peer'] == went['peer'] and came['peer'].startswith('tcp://127.0.0.1:')
+assert (went['bytes'], went['bytes_in'], went['bytes_out']) == (12, 6, 6)
+assert went['reason'] == 'end of stream' and went['ms'] >= 0
+END
+}
+
+@test "an idle connection costs a page of stack and little more, with a log or without" {
+    ldd "$STOA" | grep -q asan && skip "the sanitizer has its own stacks"
+    for log in --quiet ''; do
+        serve upper 127.0.0.1:0 --workers 1 $log
+        exec {LOG}<&-
+        cat log >/dev/null 3>&- &
+        python3 - "$PORT" "$SERVER" <<'END'
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+port, pid = sys.argv[1:]
+def client():
+    s = socket.create_connection(('127.0.0.1', int(port)), 10)
+    s.sendall(b'x' * 64)
+    assert s.recv(100) == b'X' * 64
+    return s
+def kib():
+    with open(f'/proc/{pid}/status') as status:
+        return next(int(line.split()[1]) for line in status if line.startswith('RssAnon'))
+clients = [client() for _ in range(10)]
+before = kib()
+clients += [client() for _ in range(900)]
+each = (kib() - before) * 1024 / 900
+assert each < 4.6 * 1024, f'{each:.0f} bytes for a connection'
+END
+    done
+}
+
+@test "--ready-fd gives the address had, when it can be connected to" {
+    serve upper 127.0.0.1:0
+    [[ $ADDR =~ ^tcp://127\.0\.0\.1:[1-9][0-9]*$ ]]
+    refused 2 "--ready-fd 99: this descriptor is not open" serve upper :0 --ready-fd 99
+    refused 2 "not open for writing" serve upper :0 --ready-fd 0
+    refused 2 "--ready-fd x: not a number" serve upper :0 --ready-fd x
+}
+
+@test "numbers and times that are none are refused, with what is one" {
+    for option in --count --max-conns --workers --backlog; do
+        for value in 0 -1 x '' 1x 99999999999999999999999; do
+            refused 2 "not a number from 1" serve upper :0 "$option=$value"
+        done
+    done
+    for value in x '' -1 5x .5 1e3 inf 5ss 0x5 99999999999; do
+        refused 2 "500ms, 5s, 2m or 1h" serve upper :0 "--timeout=$value"
+        refused 2 "500ms, 5s, 2m or 1h" serve upper :0 "--drain-timeout=$value"
+    done
+    refused 2 "--timeout 0" serve upper :0 --timeout 0
+    refused 2 "unrecognized option" serve upper :0 --no-such-option
+}
+
+# --- the end -------------------------------------------------------------------
+
+@test "SIGTERM ends it with 0, SIGINT with 130" {
+    serve upper 127.0.0.1:0
+    kill -TERM "$SERVER"
+    ended
+    is status $STATUS 0
+    serve upper 127.0.0.1:0
+    kill -INT "$SERVER"
+    ended
+    is status $STATUS 130
+}
+
+@test "a server started with SIGINT ignored goes on ignoring it" {
+    serve upper 127.0.0.1:0 --once
+    kill -TERM "$SERVER"
+    ended
+    mkfifo fifo
+    env --ignore-signal=INT "$STOA" serve upper 127.0.0.1:0 --quiet --ready-fd 7 7>fifo 3>&- &
+    SERVER=$!
+    read -r ADDR <fifo
+    kill -INT "$SERVER"
+    is answer "$(say 'still here\n')" "STILL HERE"
+}
+
+# Who comes while the listener is being closed may be reset; then all are refused.
+refuses_soon() {
+    local status=0
+    SECONDS=0
+    until [ "$status" = 4 ] || [ $SECONDS -gt "$PATIENCE" ]; do
+        status=0
+        "$STOA" connect -z "$ADDR" 2>/dev/null 3>&- || status=$?
+    done
+    is "exit code of connect" "$status" 4
+}
+
+@test "after SIGTERM a client that is there can finish, a new one is refused" {
+    serve echo 127.0.0.1:0
+    coproc client { exec "$STOA" connect "$ADDR" 3>&-; }
+    echo before >&"${client[1]}"
+    read -r -t "$PATIENCE" answer <&"${client[0]}"
+    log_line
+    kill -TERM "$SERVER"
+    log_line
+    has "$LINE" "stopping; still connected: 1, with 10.0 s to end"
+    echo after >&"${client[1]}"
+    read -r -t "$PATIENCE" answer <&"${client[0]}"
+    is answer "$answer" after
+    refuses_soon
+    exec {client[1]}>&-
+    ended
+    is status $STATUS 0
+    log_line
+    has "$LINE" "end of stream"
+}
+
+@test "--drain-timeout cuts off who does not end" {
+    for time in 100ms 0; do
+        serve echo 127.0.0.1:0 --drain-timeout $time
+        exec {CLIENT}<>"/dev/tcp/$HOST/$PORT"
+        log_line
+        kill -TERM "$SERVER"
+        log_line
+        log_line
+        has "$LINE" "cut off"
+        ended
+        is status $STATUS 0
+    done
+}
+
+@test "a second signal ends it at once" {
+    serve echo 127.0.0.1:0 --drain-timeout 1h
+    coproc client { exec "$STOA" connect "$ADDR" 3>&-; }
+    log_line
+    kill -TERM "$SERVER"
+    log_line
+    kill -TERM "$SERVER"
+    ended
+    is status $STATUS 143
+}
+
+# --- UDP -----------------------------------------------------------------------
+
+@test "udp: upper and echo answer each datagram to its sender, empty ones too" {
+    serve upper udp://127.0.0.1:0
+    python3 - "$PORT" <<'END'
+import socket, sys
+to = ('127.0.0.1', int(sys.argv[1]))
+clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
+for message in (b'client', b'', b'x' * 60000):
+    # No more at once than fits into a socket's buffer: UDP drops the rest.
+    for n, s in enumerate(clients):
+        s.settimeout(10)
+        s.sendto(message + b'%d' % n if message else message, to)
+    for n, s in enumerate(clients):
+        want = message.upper() + b'%d' % n if message else b''
+        assert s.recvfrom(65536) == (want, to)
+END
+    log_line
+    has "$LINE" "sends datagrams"
+}
+
+@test "udp: a sender that is gone does not end the server" {
+    serve echo udp://127.0.0.1:0
+    python3 - "$PORT" <<'END'
+import socket, sys
+to = ('127.0.0.1', int(sys.argv[1]))
+for _ in range(50):
+    gone = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    gone.sendto(b'bye', to)
+    gone.close()
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.sendto(b'here', to)
+assert s.recv(100) == b'here'
+END
+    kill -TERM "$SERVER"
+    ended
+    is status $STATUS 0
+}
+
+@test "udp: --count counts datagrams; exec and --timeout are refused" {
+    serve echo udp://127.0.0.1:0 --count 2 --quiet
+    printf one | "$STOA" connect "$ADDR"
+    printf two | "$STOA" connect "$ADDR"
+    ended
+    is status $STATUS 0
+    refused 2 "exec needs a stream" serve exec cat udp://127.0.0.1:0
+    refused 2 "--timeout has no meaning for UDP" serve echo udp://127.0.0.1:0 --timeout 1s
+}

@@ -1,0 +1,231 @@
+"""guards.py - take the guard against each trap out of a copy of the library, and see its test fail.
+
+    python3 tests/guards.py BUILD_FOLDER [NUMBER-OR-WORD ...]
+
+A test that cannot fail protects nothing.  Each row of GUARDS names a trap (docs/why/traps.md),
+the guard's file and function, a change that takes it out, and the tests that must fail then:
+by EXPECTs, a crash, or by not coming to an end.  The change is made in a copy of src/ in
+BUILD_FOLDER, never here.  When the library has changed so that a guard's text is not found, the
+row must be written anew.  Output is TAP; it takes some minutes, so it is not part of the suite.
+"""
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PATIENCE = 40  # seconds for the tests of a row
+
+# trap, file: function, [(what stands there, what is put there)], program, tests
+GUARDS = [
+    ('1', 'backend/backend.h: op_deadline',
+     [('    if (op->until_ns)\n        return;\n    op->until_ns = op->scope_ns;',
+       '    op->until_ns = op->scope_ns;')],
+     'traps_time', ['trap_1_one_clock_for_all_parts']),
+    ('2', 'backend/block.c: block_sleep',
+     [('            r = interrupt_check();',
+       '            until_ns = until_ns == WHEEL_NEVER ? until_ns : kernel_now() + 500000000;\n'
+       '            r = interrupt_check();')],
+     'traps_time', ['trap_2_an_interval_timer_does_not_stretch_a_timeout']),
+    ('3 count', 'net/error.c: error_out_done',
+     [('return r >= 0 ? r : fail(verb, s, r, done);', 'return r >= 0 ? r : fail(verb, s, r, 0);')],
+     'traps_bytes', ['trap_3_done_is_what_the_peer_reads_when_time_is_over',
+                     'trap_3_done_is_what_the_peer_reads_when_the_socket_is_closed',
+                     'trap_3_done_is_what_the_peer_reads_when_cancelled']),
+    ('3 error', 'net/stream.c: send_rest',
+     [("            return r == -EBADF ? -ECANCELED : r;\n        *done",
+       '            return 0;\n        *done')],
+     'traps_bytes', ['trap_3_an_error_after_a_partial_send_is_told']),
+    ('4', 'backend/block.c: block_sleep; backend/loop.c: fire_timers',
+     [('        return -ETIME;', '        return -ETIMEDOUT;'),
+      ('            loop_interrupt(f, -ETIME);', '            loop_interrupt(f, -ETIMEDOUT);')],
+     'traps_time', ['trap_4_the_networks_time_is_ETIMEDOUT_for_send_and_recv',
+                    'trap_4_the_networks_time_is_ETIMEDOUT_for_connect']),
+    ('5 guests', 'backend/life.c: life_close, guest_wake',
+     [('    guest_wake(s, 0);\n    atomic_fetch_or(&s->life, LIFE_GONE);',
+       '    atomic_fetch_or(&s->life, LIFE_GONE);')],
+     'traps_close', ['trap_5_the_peer_sees_the_end_though_a_reader_waited']),
+    ('5 home', 'backend/life.c: cancel_unfit',
+     [('        if (life_fits(life, op->life))\n            continue;',
+       '        (void)life;\n        continue;')],
+     'traps_close', ['trap_5_the_peer_sees_the_end_though_a_reader_waited/epoll']),
+    ('5 life', 'backend/life.h: life_fits',
+     [('    return likely(life == want) || (life | LIFE_FILE) == want;',
+       '    return life | want | 1;')],
+     'storm', ['no_byte_crosses_in_a_storm_of_closes']),
+    ('5 calls', 'backend/life.c: calls_end',
+     [('    while (atomic_load(&s->nguest) > 0)\n        sched_yield();', '')],
+     'storm', ['no_byte_crosses_in_a_storm_of_closes']),
+    ('5 generation', 'net/sock.c: gone',
+     [('    so->generation = (uint8_t)(so->generation % GENERATION_MAX + 1);\n', '')],
+     'handle', ['a_stale_handle_stays_dead_whatever_is_opened_since']),
+    ('6 data', 'backend/kernel.c: try_send',
+     [('    int flags = op->flags | MSG_DONTWAIT | MSG_NOSIGNAL;',
+       '    int flags = op->flags | MSG_NOSIGNAL;')],
+     'traps_flag', ['trap_6_a_dup_that_clears_the_flag_does_not_make_us_hang']),
+    ('6 accept', 'backend/kernel.c: try_accept',
+     [('    if (life_is_shared(op->sock))\n        nonblock_on(fd);\n', '')],
+     'traps_flag', ['trap_6_a_listener_whose_flag_was_cleared_still_keeps_time']),
+    ('7', 'backend/kernel.c: connect_call, KERNEL_UNIX_FULL',
+     [('        return KERNEL_UNIX_FULL;\n    if (r != -EINPROGRESS',
+       '        return -EAGAIN;\n    if (r != -EINPROGRESS')],
+     'traps_unix', ['trap_7_connect_waits_while_the_unix_queue_is_full']),
+    ('8 time', 'backend/epoll.c: epoll_cancel',
+     [('    op_complete(op, r == -EAGAIN ? op->why : r);', '    op_complete(op, op->why);')],
+     'traps_bytes', ['trap_8_a_recv_out_of_time_takes_nothing/epoll+worker',
+                     'trap_8_a_recv_out_of_time_takes_nothing/epoll+thread']),
+    ('8 guest', 'backend/guest.c: guest_wait',
+     [('    return r == -EAGAIN ? -ETIME : r;', '    return -ETIME;')],
+     'traps_bytes', ['trap_8_a_recv_out_of_time_takes_nothing']),
+    ('9', 'net/sock.c: way_to_close; backend/linger.c',
+     [('    return CLOSE_POLITE;\n}', '    return CLOSE_PLAIN;\n}')],
+     'traps_close', ['trap_9_close_with_unread_input_keeps_the_answer']),
+    ('10 client', 'backend/kernel.c: is_of_the_lost_client',
+     [('    case ECONNABORTED:\n    case EPROTO:', '    case 0:')],
+     'traps_accept', ['trap_10_the_errors_of_a_lost_client_are_not_the_listeners']),
+    ('10 table', 'net/listen.c: accept_fd',
+     [('        r = sock_pause(ACCEPT_PAUSE_NS, op->until_ns);', '        r = 0;')],
+     'traps_accept', ['trap_10_a_client_survives_the_full_table_and_nobody_spins']),
+    ('10 error', 'net/listen.c: accept_fd, nothing_left',
+     [('    return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;',
+       '    return r == 1;')],
+     'traps_accept', ['trap_10_a_full_table_is_waited_for']),
+    ('11 loser', 'backend/guest.c: guest_run',
+     [('    while (r == -EAGAIN && !op_never_waits(op)) {',
+       '    if (r == -EAGAIN && !op_never_waits(op)) {')],
+     'traps_dgram', ['trap_11_the_loser_of_one_datagram_goes_on_waiting']),
+    ('11 flag', 'net/sock.c: op_times, MSG_DONTWAIT',
+     [('op->timeout_ns = dont_wait ? 0 : ', 'op->timeout_ns = dont_wait && op->len == 77 ? 0 : ')],
+     'traps_dgram', ['trap_11_MSG_DONTWAIT_does_not_wait_for_the_timeout']),
+    ('12 empty', 'net/dgram.c: stoa_recvfrom',
+     [('    if (r < 0)\n        return error_out(VERB_RECVFROM',
+       '    if (r <= 0)\n        return error_out(VERB_RECVFROM')],
+     'traps_dgram', ['trap_12_an_empty_datagram_ends_nothing']),
+    ('12 cut', 'backend/kernel.c: try_recv',
+     [('    int flags = op->flags | MSG_DONTWAIT;\n\n    if (op->sa)\n'
+       '        return result(recvfrom',
+       '    int flags = (op->flags & ~MSG_TRUNC) | MSG_DONTWAIT;\n\n    if (op->sa)\n'
+       '        return result(recvfrom')],
+     'traps_dgram', ['trap_12_a_cut_datagram_is_told']),
+    ('13 living', 'net/path.c: remove_stale',
+     [('    if (!dead || bound)\n        return -EADDRINUSE;\n', '    (void)bound;\n')],
+     'traps_unix', ['trap_13_a_live_servers_path_is_left_alone']),
+    ('13 bound', 'net/path.c: is_bound',
+     [('    int bound = dead > 0 ? is_bound(path, &st) : 0;',
+       '    int bound = 0;\n\n    (void)is_bound;')],
+     'traps_unix', ['trap_13_a_server_that_does_not_listen_yet_is_left_alone']),
+    ('13 race', 'net/path.c: lock_folder',
+     [('i < LOCK_TRIES && flock(', 'i < LOCK_TRIES * 0 && flock(')],
+     'traps_unix', ['trap_13_of_two_starters_exactly_one_wins_a_thousand_times']),
+    ('13 stale', 'net/path.c: path_bind',
+     [('        r = remove_stale(sa, len, path, s->type);', '        (void)remove_stale;')],
+     'traps_unix', ['trap_13_a_dead_servers_path_is_taken_over']),
+    ('14 itself', 'net/dial.c: met_itself',
+     [('    if (so->b.type != SOCK_STREAM || so->b.family == AF_UNIX)\n        return false;',
+       '    if (so->b.type)\n        return false;')],
+     'traps_address', ['trap_14_a_socket_that_meets_itself_is_refused']),
+    ('14 zone', 'net/addr.c: numeric_ipv6', [('    sin6->sin6_scope_id = p->zone;\n', '')],
+     'traps_address', ['trap_14_a_zone_is_kept_all_the_way']),
+    ('15 short', 'net/scope.c: scope_nanoseconds',
+     [('    int64_t whole = (int64_t)ns;',
+       '    int64_t whole = (int64_t)(ns / 1e6) * 1000000;\n\n    return whole;')],
+     'traps_time', ['trap_15_a_timeout_below_a_millisecond_is_neither_0_nor_a_spin']),
+    ('15 long', 'backend/block.c: wait_until',
+     [('(time_t)(left / 1000000000u)', '(time_t)(int)(left / 1000000000u)')],
+     'traps_time', ['trap_15_a_huge_timeout_does_not_end_at_once']),
+    ('15 default', 'net/listen.c: accept_one',
+     [('    peer->type = so->b.type;\n', '    peer->type = so->b.type;\n'
+       '    atomic_store(&sock_at(conn)->b.timeout_ns, atomic_load(&so->b.timeout_ns));\n')],
+     'traps_time', ['trap_15_the_listeners_timeout_is_not_the_connections']),
+    ('15 exec', 'backend/kernel.c: try_accept, SOCK_CLOEXEC',
+     [('op->sa, op->sa_len, SOCK_CLOEXEC)', 'op->sa, op->sa_len, 0)')],
+     'traps_time', ['trap_15_every_way_to_get_a_descriptor_is_closed_on_exec']),
+    ('15 passed', 'backend/kernel.c: MSG_CMSG_CLOEXEC',
+     [('MSG_DONTWAIT | MSG_CMSG_CLOEXEC', 'MSG_DONTWAIT')],
+     'fds', ['a_descriptor_is_passed', 'recvmsg_closes_descriptors_on_exec']),
+    ('SIGPIPE send', 'backend/kernel.c: try_send, MSG_NOSIGNAL',
+     [('    int flags = op->flags | MSG_DONTWAIT | MSG_NOSIGNAL;',
+       '    int flags = op->flags | MSG_DONTWAIT;')],
+     'traps_other', ['trap_SIGPIPE_is_raised_by_no_call']),
+    ('SIGPIPE sendfile', 'backend/kernel.c: sendfile_quietly',
+     [('    if (r != (ssize_t)len && !sigismember', '    if (r == -EPIPE && !sigismember')],
+     'traps_bytes', ['trap_3_an_error_after_a_partial_send_is_told']),
+    ('REUSEPORT', 'net/listen.c: announce_at', [('    if (o->reuseport)\n', '')], 'traps_other',
+     ['trap_REUSEPORT_a_second_server_is_refused', 'trap_REUSEPORT_only_who_asks_shares']),
+    ('peer', 'net/listen.c: sock_keep_peer',
+     [('    sock_keep_peer(sock_at(conn), peer);\n', '')],
+     'opt', ['an_accepted_connections_peer_is_known_after_it_left']),
+    ('fds', 'net/fds.c: take', [('            else\n                close(fd);\n', '')],
+     'fds', ['too_many_descriptors_do_not_leak']),
+    ('fork', 'backend/life.c: forked', [('    atomic_fetch_add(&life_forks, 1);', '')],
+     'traps_other', ['trap_fork_a_child_does_not_disturb_the_parent',
+                     'trap_fork_the_child_serves_and_the_parent_closes']),
+]
+
+
+def change(copy, where, changes):
+    """Make the changes; what does not stand there is a row that has grown old."""
+    files = [copy / 'src' / part.split(':')[0].strip() for part in where.split(';')]
+    for old, new in changes:
+        holders = [f for f in files if f.read_text().count(old) == 1]
+        if len(holders) != 1:
+            return f'"{old.strip()}" stands in {len(holders)} of {where}'
+        holders[0].write_text(holders[0].read_text().replace(old, new))
+    return None
+
+
+def verdict(copy, program, tests):
+    """How the tests failed; None when they did not."""
+    built = subprocess.run(['ninja', '-C', copy / 'build', f'tests/facade/facade-{program}'],
+                           capture_output=True, text=True)
+    if built.returncode:
+        return 'DOES NOT BUILD: ' + built.stdout[-600:]
+    try:
+        ran = subprocess.run([copy / f'build/tests/facade/facade-{program}', *tests], text=True,
+                             capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired as e:
+        said = (e.stdout or b'').decode() if isinstance(e.stdout, bytes) else e.stdout or ''
+        done = sum(line.startswith(('ok', 'not ok')) for line in said.splitlines())
+        return f'hangs after {done} tests; ' + first_failure(said)
+    if ran.returncode == 0:
+        return None
+    if ran.returncode < 0:
+        return f'killed by signal {-ran.returncode}; ' + first_failure(ran.stdout)
+    return first_failure(ran.stdout)
+
+
+def first_failure(said):
+    lines = [line for line in said.splitlines() if line.startswith('#')]
+    return lines[0][2:] if lines else ''
+
+
+def main(folder, *chosen):
+    copy = pathlib.Path(folder).resolve()
+    if not (copy / 'build').exists():
+        copy.mkdir(parents=True, exist_ok=True)
+        for part in ('include', 'tests', 'src'):
+            shutil.copytree(ROOT / part, copy / part)
+        for part in ('meson.build', 'meson_options.txt', 'seal.sh', 'man', 'examples'):
+            (shutil.copytree if (ROOT / part).is_dir() else shutil.copy2)(ROOT / part, copy / part)
+        subprocess.run(['meson', 'setup', copy / 'build', copy, '-Dtools=false', '-Dexamples=false',
+                        '-Dbench=false'], check=True, stdout=subprocess.DEVNULL)
+    rows = [row for row in GUARDS if row[2] and
+            (not chosen or row[0] in chosen or row[0].split()[0] in chosen)]
+    print(f'TAP version 13\n1..{len(rows)}')
+    failed = 0
+    for i, (trap, where, changes, program, tests) in enumerate(rows, 1):
+        for part in ROOT.glob('src/**/*.[chS]'):
+            to = copy / part.relative_to(ROOT)
+            if not to.exists() or to.read_bytes() != part.read_bytes():
+                shutil.copyfile(part, to)
+        old = change(copy, where, changes)
+        how = None if old else verdict(copy, program, tests)
+        print(f'# {old or how or "nothing failed"}')
+        failed += how is None or how.startswith('DOES NOT')
+        print('ok' if how and not how.startswith('DOES NOT') else 'not ok', i, '- trap', trap,
+              'without', where, flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(*sys.argv[1:]))
