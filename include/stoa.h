@@ -46,7 +46,7 @@ extern "C" {
 
 #define STOA_API __attribute__((visibility("default")))
 
-struct stoa_options;            /* stoa/serve.h */
+struct stoa_options; /* stoa/serve.h */
 
 /* -------------------------------------------------------------------------
  * Addresses

@@ -2,7 +2,7 @@
 
     python3 tests/guards.py BUILD_FOLDER [NUMBER-OR-WORD ...]
 
-A test that cannot fail protects nothing.  Each row of GUARDS names a trap (docs/why/traps.md),
+A test that cannot fail protects nothing.  Each row of GUARDS names a trap (docs/why/0006-traps.md),
 the guard's file and function, a change that takes it out, and the tests that must fail then:
 by EXPECTs, a crash, or by not coming to an end.  The change is made in a copy of src/ in
 BUILD_FOLDER, never here.  When the library has changed so that a guard's text is not found, the
@@ -64,7 +64,7 @@ GUARDS = [
        '    int flags = op->flags | MSG_NOSIGNAL;')],
      'traps_flag', ['trap_6_a_dup_that_clears_the_flag_does_not_make_us_hang']),
     ('6 accept', 'backend/kernel.c: try_accept',
-     [('    if (life_is_shared(op->sock))\n        nonblock_on(fd);\n', '')],
+     [('    if (shared)\n        g = guard_on(op, fd, SO_RCVTIMEO);\n', '    (void)guard_on;\n')],
      'traps_flag', ['trap_6_a_listener_whose_flag_was_cleared_still_keeps_time']),
     ('7', 'backend/kernel.c: connect_call, KERNEL_UNIX_FULL',
      [('        return KERNEL_UNIX_FULL;\n    if (r != -EINPROGRESS',
@@ -98,8 +98,9 @@ GUARDS = [
      [('op->timeout_ns = dont_wait ? 0 : ', 'op->timeout_ns = dont_wait && op->len == 77 ? 0 : ')],
      'traps_dgram', ['trap_11_MSG_DONTWAIT_does_not_wait_for_the_timeout']),
     ('12 empty', 'net/dgram.c: stoa_recvfrom',
-     [('    if (r < 0)\n        return error_out(VERB_RECVFROM',
-       '    if (r <= 0)\n        return error_out(VERB_RECVFROM')],
+     [('        return error_out(VERB_RECVFROM, s, r);\n    a->type',
+       '        return error_out(VERB_RECVFROM, s, r);\n'
+       '    if (r == 0)\n        return error_out(VERB_RECVFROM, s, -ECONNRESET);\n    a->type')],
      'traps_dgram', ['trap_12_an_empty_datagram_ends_nothing']),
     ('12 cut', 'backend/kernel.c: try_recv',
      [('    int flags = op->flags | MSG_DONTWAIT;\n\n    if (op->sa)\n'
@@ -131,7 +132,7 @@ GUARDS = [
        '    int64_t whole = (int64_t)(ns / 1e6) * 1000000;\n\n    return whole;')],
      'traps_time', ['trap_15_a_timeout_below_a_millisecond_is_neither_0_nor_a_spin']),
     ('15 long', 'backend/block.c: wait_until',
-     [('(time_t)(left / 1000000000u)', '(time_t)(int)(left / 1000000000u)')],
+     [('(time_t)(left / 1000000000u)', '(time_t)((int)(left / 1000000u) / 1000)')],
      'traps_time', ['trap_15_a_huge_timeout_does_not_end_at_once']),
     ('15 default', 'net/listen.c: accept_one',
      [('    peer->type = so->b.type;\n', '    peer->type = so->b.type;\n'
@@ -148,8 +149,8 @@ GUARDS = [
        '    int flags = op->flags | MSG_DONTWAIT;')],
      'traps_other', ['trap_SIGPIPE_is_raised_by_no_call']),
     ('SIGPIPE sendfile', 'backend/kernel.c: sendfile_quietly',
-     [('    if (r != (ssize_t)len && !sigismember', '    if (r == -EPIPE && !sigismember')],
-     'traps_bytes', ['trap_3_an_error_after_a_partial_send_is_told']),
+     [('    if (r != (ssize_t)len && !sigismember', '    if (r > 0 && !sigismember')],
+     'traps_other', ['trap_SIGPIPE_is_raised_by_no_call']),
     ('REUSEPORT', 'net/listen.c: announce_at', [('    if (o->reuseport)\n', '')], 'traps_other',
      ['trap_REUSEPORT_a_second_server_is_refused', 'trap_REUSEPORT_only_who_asks_shares']),
     ('peer', 'net/listen.c: sock_keep_peer',
@@ -161,6 +162,14 @@ GUARDS = [
      'traps_other', ['trap_fork_a_child_does_not_disturb_the_parent',
                      'trap_fork_the_child_serves_and_the_parent_closes']),
 ]
+
+
+def refresh(copy):
+    """What was changed for the row before, or here since, is as it stands here."""
+    for part in [*ROOT.glob('src/**/*.[chS]'), *ROOT.glob('tests/**/*.[ch]')]:
+        to = copy / part.relative_to(ROOT)
+        if not to.exists() or to.read_bytes() != part.read_bytes():
+            shutil.copyfile(part, to)
 
 
 def change(copy, where, changes):
@@ -214,10 +223,7 @@ def main(folder, *chosen):
     print(f'TAP version 13\n1..{len(rows)}')
     failed = 0
     for i, (trap, where, changes, program, tests) in enumerate(rows, 1):
-        for part in ROOT.glob('src/**/*.[chS]'):
-            to = copy / part.relative_to(ROOT)
-            if not to.exists() or to.read_bytes() != part.read_bytes():
-                shutil.copyfile(part, to)
+        refresh(copy)
         old = change(copy, where, changes)
         how = None if old else verdict(copy, program, tests)
         print(f'# {old or how or "nothing failed"}')

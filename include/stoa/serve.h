@@ -22,18 +22,18 @@ extern "C" {
  *   struct stoa_options o = {.size = sizeof(o), .workers = 4};
  */
 struct stoa_options {
-    size_t size;            /* sizeof(struct stoa_options): the version of this struct */
-    const char *backend;    /* how fibers wait: "epoll"; NULL = STOA_BACKEND or the best */
-    const char *from;       /* dial: the address to connect from */
-    int workers;            /* serve: threads, 1 .. 1024; 0 = one per core */
-    int backlog;            /* announce, serve: as stoa_listen(); 0 = the system's most */
-    unsigned mode;          /* announce, serve: a UNIX path's mode; 0 = 0600 */
-    bool reuseport;         /* announce: let others of this user share the port */
-    double timeout;         /* serve: each connection's timeout in seconds; 0 = the default */
-    double drain;           /* serve: seconds for handlers to end after stoa_stop(); 0 = 10 */
-    unsigned max_conns;     /* serve: connections at once; 0 = the descriptor limit less 64 */
-    uint64_t count;         /* serve: return after so many connections; 0 = never */
-    size_t stack;           /* a fiber's stack in bytes; 0 = 64 KiB; rounded up to a power of 2 */
+    size_t size;         /* sizeof(struct stoa_options): the version of this struct */
+    const char *backend; /* how fibers wait: "epoll"; NULL = STOA_BACKEND or the best */
+    const char *from;    /* dial: the address to connect from */
+    int workers;         /* serve: threads, 1 .. 1024; 0 = one per core */
+    int backlog;         /* announce, serve: as stoa_listen(); 0 = the system's most */
+    unsigned mode;       /* announce, serve: a UNIX path's mode; 0 = 0600 */
+    bool reuseport;      /* announce: let others of this user share the port */
+    double timeout;      /* serve: each connection's timeout in seconds; 0 = the default */
+    double drain;        /* serve: seconds for handlers to end after stoa_stop(); 0 = 10 */
+    unsigned max_conns;  /* serve: connections at once; 0 = the descriptor limit less 64 */
+    uint64_t count;      /* serve: return after so many connections; 0 = never */
+    size_t stack;        /* a fiber's stack in bytes; 0 = 64 KiB; rounded up to a power of 2 */
 };
 
 /* Serve: accept for ever, and run handler on each connection in a fiber of its own.

@@ -225,17 +225,24 @@ TEST(trap_fork_a_child_does_not_disturb_the_parent)
 }
 ON_EVERY_BACKEND(trap_fork_a_child_does_not_disturb_the_parent)
 
-/* The textbook's forking server, on a plain thread: the child talks, the parent closes. */
+/* The textbook's forking server, on a plain thread: the child talks, the parent closes, also
+ * with unread input, where a close of our own would shut the connection down politely. */
 TEST(trap_fork_the_child_serves_and_the_parent_closes)
 {
     struct text where;
     int s = listener_make(TCP4, &where), c = stoa_dial(where.c, NULL), d = stoa_accept(s, NULL);
-    int status = -1;
+    int status = -1, gate[2];
     char buf[8];
 
+    EXPECT_EQ(pipe2(gate, O_CLOEXEC), 0);
+    EXPECT_OK(stoa_sendall(c, "hello", 5, 0));
+    EXPECT_EQ(stoa_poll(d, POLLIN), POLLIN);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
+        close(gate[1]);
+        if (read(gate[0], buf, 1) != 0)
+            _exit(3);
         stoa_close(s);
         stoa_settimeout(d, 20);
         for (ssize_t n; (n = stoa_recv(d, buf, sizeof(buf), 0)) > 0;)
@@ -244,7 +251,8 @@ TEST(trap_fork_the_child_serves_and_the_parent_closes)
         _exit(stoa_close(d) < 0);
     }
     EXPECT_OK(stoa_close(d));
-    EXPECT_OK(stoa_sendall(c, "hello", 5, 0));
+    close(gate[0]);
+    close(gate[1]);
     EXPECT_EQ(stoa_recvall(c, buf, 5), 5);
     EXPECT_OK(stoa_shutdown(c, SHUT_WR));
     EXPECT_EQ(stoa_recv(c, buf, 8, 0), 0);
