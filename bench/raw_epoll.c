@@ -240,7 +240,7 @@ static struct sockaddr_in parse(char *text)
         exit(2);
     }
     *colon = '\0';
-    at.sin_port = htons((uint16_t)atoi(colon + 1));
+    at.sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10));
     if (inet_pton(AF_INET, text, &at.sin_addr) != 1) {
         fprintf(stderr, "raw_epoll: %s: not an IPv4 address\n", text);
         exit(2);
@@ -273,7 +273,7 @@ int main(int argc, char **argv)
         if (opt == 'l')
             edges = false;
         else if (opt == 'w')
-            nworker = atoi(optarg);
+            nworker = (int)strtol(optarg, NULL, 10);
         else
             return 2;
     }

@@ -82,7 +82,7 @@ static int option_of(int fd, int option, int *value)
 /* An adopted listener is made non-blocking: accept4(2) has no flag for one call. */
 static int adopt(int fd)
 {
-    int family, type, proto, listening = 0;
+    int family, type = 0, proto = 0, listening = 0;
     int r = option_of(fd, SO_DOMAIN, &family);
 
     if (r == 0)

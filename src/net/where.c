@@ -119,12 +119,12 @@ int stoa_resolve(const char *text, struct stoa_addr *list, size_t n)
     struct where w;
     int r = scope_check(me);
 
+    w.n = 0;
+    w.why[0] = 0;
     if (n == 0)
         return (int)error_out_why(VERB_RESOLVE, -1, -EINVAL, text, "there is room for no address");
     if (r == 0)
         r = where_find(&w, text, AF_UNSPEC, 0, false, scope_until(me));
-    else
-        w.why[0] = 0;
     if (r == 0 && w.n == 0)
         r = because(&w, -EINVAL, "fd: is a descriptor, not an address");
     if (r < 0)
