@@ -129,7 +129,8 @@ struct backend_ops {
     int (*submit)(struct loop *l, struct op *op);
     void (*cancel)(struct loop *l, struct op *op);
 
-    /* Wait until something completes or until_ns; 0 = only look. */
+    /* Wait until something completes or until_ns; 0 = only look.  Sets l->signalled when
+     * a signal has ended it. */
     void (*wait)(struct loop *l, uint64_t until_ns);
 
     /* End wait(), from any thread and from signal handlers. */

@@ -318,6 +318,8 @@ static void epoll_wait_turn(struct loop *l, uint64_t until_ns)
     }
     int n = epoll_wait(l->epoll_fd, e, EVENTS_PER_TURN, ms);
     atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
+    if (unlikely(n < 0))
+        l->signalled = true;
     for (int i = 0; i < n; i++) {
         fetch_ahead(l, e, i, n);
         if (e[i].data.ptr)

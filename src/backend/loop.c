@@ -268,6 +268,20 @@ static void fire_timers(struct loop *l)
     }
 }
 
+/* A plain thread waits here (dial's race).  The hook is called as on the thread itself, for
+ * it may use sockets. */
+static void ask_hook(struct loop *l)
+{
+    l->signalled = false;
+    if (!l->hooked)
+        return;
+    loop_here = NULL;
+    int r = interrupt_check();
+    loop_here = l;
+    if (r < 0)
+        loop_interrupt(l->hooked, r);
+}
+
 void loop_run(struct loop *l)
 {
     while (l->sched.nfiber > 0) {
@@ -277,6 +291,8 @@ void loop_run(struct loop *l)
         if (l->sched.nfiber == 0)
             break;
         l->ops->wait(l, l->sched.nready > 0 ? 0 : wheel_next(&l->wheel));
+        if (unlikely(l->signalled))
+            ask_hook(l);
         fire_timers(l);
     }
 }

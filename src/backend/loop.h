@@ -21,6 +21,8 @@ struct loop {
     struct list stoppers;         /* struct stopper: told of loop_stop_all() */
     bool serves;                  /* see loop_open() */
     bool stopped;                 /* and they have been told */
+    bool signalled;               /* wait() was ended by a signal: the backend's word */
+    struct fiber *hooked;         /* ends when the interrupt hook says so; NULL: a worker's loop */
 
     int epoll_fd;
     int event_fd;

@@ -274,7 +274,8 @@ static int race_on_thread(struct race *race)
 
     if (r < 0)
         return r;
-    if (fiber_go(&l.sched, thread_race_fiber, &t))
+    l.hooked = fiber_go(&l.sched, thread_race_fiber, &t);
+    if (l.hooked)
         loop_run(&l);
     else
         t.result = -ENOMEM;
