@@ -10,6 +10,7 @@
 
 static const struct backend_ops *const backends[] = {
     &epoll_ops,
+    &uring_ops,
 };
 
 _Atomic(int (*)(void)) interrupt_hook;
@@ -19,6 +20,19 @@ int interrupt_check(void)
     int (*hook)(void) = atomic_load_explicit(&interrupt_hook, memory_order_relaxed);
 
     return hook && hook() != 0 ? -ECANCELED : 0;
+}
+
+bool op_someone_waits(const struct op *op)
+{
+    if (op_is_apart(op))
+        return false;
+    for (const struct list *n = op->sock->ops.next; n != &op->sock->ops; n = n->next) {
+        const struct op *before = CONTAINER(n, const struct op, link);
+
+        if (!op_is_apart(before) && (op_events(before) & op_events(op)))
+            return true;
+    }
+    return false;
 }
 
 const struct backend_ops *backend_choose(const char *name)

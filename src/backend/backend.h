@@ -6,7 +6,8 @@
  *
  * What a backend promises, and one suite tests of all of them:
  *
- *   - An operation completes exactly once: inside submit(), or later inside wait().
+ *   - An operation completes exactly once: inside submit(), or later inside wait(), or,
+ *     when its socket is closed, inside close().
  *     Its struct lives in the caller's frame and is not touched after completion.
  *   - Its result is what the kernel's call gives, or a negative errno; the same one on
  *     every backend for the same situation.
@@ -56,8 +57,11 @@ struct backend_sock {
     atomic_uint nguest;          /* system calls under way from elsewhere */
     atomic_bool lock;            /* over waiters */
     atomic_bool telling;         /* tell is on its way */
+    atomic_bool polled;          /* uring: the home's ring looks after guests */
+    _Atomic uint8_t handed;      /* how it is closed, + 1, once that is left to home */
     _Atomic int64_t timeout_ns;  /* the facade's: < 0: none; 0: never wait */
 
+    atomic_uint nflight;   /* home writes: operations in the kernel's hands, uring's */
     atomic_bool shared;    /* others may have the open file: the facade's word */
     uint32_t forks;        /* how often the process had forked when it was made */
     uint32_t child;        /* life_child then: another is a parent's socket */
@@ -88,8 +92,9 @@ enum op_state {
 /* One call that may wait.  The caller fills the first part, zero is the rest. */
 struct op {
     uint8_t kind;
-    uint8_t stage; /* the backend's: connect is under way */
-    uint16_t state;
+    uint8_t stage; /* the kernel's calls': connect is under way */
+    uint8_t state;
+    uint8_t flight;            /* uring's: what the kernel has of it */
     int flags;                 /* MSG_*; events for OP_POLL */
     struct backend_sock *sock; /* NULL: OP_EVENT */
     uint32_t life;             /* what sock->life must be */
@@ -136,6 +141,18 @@ struct backend_ops {
     /* End wait(), from any thread and from signal handlers. */
     void (*wake)(struct loop *l);
 
+    /* Of a socket s whose home l is.  See that guest_wake() is called when s becomes ready:
+     * from any thread, with l's end held off.  0, negative errno; -ECANCELED: s is being
+     * closed. */
+    int (*arm_for_guest)(struct loop *l, struct backend_sock *s, uint32_t want);
+
+    /* Nothing fits s any more and all has been cancelled: return when the kernel has nothing
+     * of it.  On l's thread; it does not wait for anybody.  NULL: nothing to do. */
+    void (*settle)(struct loop *l, struct backend_sock *s);
+
+    /* s loses its descriptor, and its file may live on.  From any thread; NULL: nothing to do. */
+    void (*forget)(struct loop *l, struct backend_sock *s);
+
     /* Calls that never wait: negative errno or the kernel's result. */
     int (*socket)(int family, int type, int proto);
     int (*socketpair)(int family, int type, int proto, int pair[2]);
@@ -151,6 +168,7 @@ struct backend_ops {
 
 extern const struct backend_ops block_ops;
 extern const struct backend_ops epoll_ops;
+extern const struct backend_ops uring_ops;
 
 /* The backend called name, or the best one for NULL; NULL when there is none. */
 const struct backend_ops *backend_choose(const char *name);
@@ -203,6 +221,15 @@ static inline int op_events(const struct op *op)
         return POLLIN;
     }
 }
+
+/* Does it take nothing that others wait for, or something of another queue? */
+static inline bool op_is_apart(const struct op *op)
+{
+    return op->kind == OP_POLL || op->kind == OP_CONNECT || (op->flags & (MSG_OOB | MSG_ERRQUEUE));
+}
+
+/* Does another operation of its socket wait for the same already?  Then that is first. */
+bool op_someone_waits(const struct op *op);
 
 /* What stoa_oninterrupt() set; asked after a signal and between partial sends.
  * 0, or -ECANCELED. */

@@ -21,8 +21,6 @@
  * Limits: EVENTS_PER_TURN events a turn.  Sources: epoll(7), "Edge-triggered";
  * epoll_ctl(2); tcp(7).
  */
-#include "backend/epoll.h"
-
 #include "backend/guest.h"
 #include "backend/kernel.h"
 #include "backend/life.h"
@@ -114,21 +112,26 @@ static int arm(struct loop *l, struct op *op)
     return r;
 }
 
-int epoll_arm_for_guest(struct backend_sock *s, uint32_t want)
+/* From any thread: epoll_ctl(2) is safe there. */
+static int epoll_arm_for_guest(struct loop *l, struct backend_sock *s, uint32_t want)
 {
-    struct loop *home = life_lock_home(s, want);
-    int r = -ECANCELED;
+    int r;
 
-    if (home && life_hold(loop_here, s, want)) {
-        r = control(home->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
-        if (r == -ENOENT)
-            r = control(home->epoll_fd, EPOLL_CTL_ADD, life_fd(s), EDGES_IN | EPOLLOUT, s);
-        if (r == -EEXIST) /* the home has added it meanwhile, perhaps without EPOLLOUT */
-            r = control(home->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
-        life_drop(loop_here, s);
-    }
-    life_unlock_home();
+    if (!life_hold(loop_here, s, want))
+        return -ECANCELED;
+    r = control(l->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+    if (r == -ENOENT)
+        r = control(l->epoll_fd, EPOLL_CTL_ADD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+    if (r == -EEXIST) /* the home has added it meanwhile, perhaps without EPOLLOUT */
+        r = control(l->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+    life_drop(loop_here, s);
     return r;
+}
+
+/* A closed descriptor leaves epoll by itself, but not when others share the file. */
+static void epoll_forget(struct loop *l, struct backend_sock *s)
+{
+    control(l->epoll_fd, EPOLL_CTL_DEL, life_fd(s), 0, NULL);
 }
 
 /* What a receive teaches about the queue. */
@@ -154,33 +157,13 @@ static ssize_t try_at_home(struct loop *l, struct op *op)
     return r;
 }
 
-/* Does it take nothing that others wait for, or something of another queue? */
-static bool is_apart(const struct op *op)
-{
-    return op->kind == OP_POLL || op->kind == OP_CONNECT || (op->flags & (MSG_OOB | MSG_ERRQUEUE));
-}
-
-/* Does another operation wait for the same already?  Then it is first. */
-static bool someone_waits(const struct op *op)
-{
-    if (is_apart(op))
-        return false;
-    for (const struct list *n = op->sock->ops.next; n != &op->sock->ops; n = n->next) {
-        const struct op *before = CONTAINER(n, const struct op, link);
-
-        if (!is_apart(before) && (op_events(before) & op_events(op)))
-            return true;
-    }
-    return false;
-}
-
 static bool known_to_wait(const struct op *op)
 {
     const struct backend_sock *s = op->sock;
 
     if (op_never_waits(op) || !life_fits(s->life, op->life))
         return false;
-    if (!list_empty(&s->ops) && someone_waits(op))
+    if (!list_empty(&s->ops) && op_someone_waits(op))
         return true;
     return op->kind == OP_RECV && (s->heard & HEARD_EMPTY);
 }
@@ -335,6 +318,8 @@ const struct backend_ops epoll_ops = {
     .cancel = epoll_cancel,
     .wait = epoll_wait_turn,
     .wake = epoll_wake,
+    .arm_for_guest = epoll_arm_for_guest,
+    .forget = epoll_forget,
     .socket = kernel_socket,
     .socketpair = kernel_socketpair,
     .bind = kernel_bind,

@@ -5,16 +5,14 @@
  *
  * A thread sleeps in poll(2), on the socket and on an eventfd of its own, by which the
  * socket's end is told.  A fiber cannot have the socket in its own loop's epoll as
- * well (two guests of one loop would collide there): it relies on the home's, and the
- * home wakes it by a message.  The home's epoll is armed by the guest: epoll_ctl(2) is
- * safe from any thread.
+ * well (two guests of one loop would collide there): it relies on the home's backend, and
+ * the home wakes it by a message.
  *
  * What holds: struct waiter lives in the guest's frame, so a waker that has taken it off
  * the list says so in `told` as its last touch, and a guest that finds itself taken waits for that.
  */
 #include "backend/guest.h"
 
-#include "backend/epoll.h"
 #include "backend/kernel.h"
 #include "backend/life.h"
 #include "base/spin.h"
@@ -122,6 +120,16 @@ static void waiter_unlink(struct waiter *w, struct backend_sock *s)
     }
 }
 
+/* Have the home hear of the socket's readiness. */
+static int arm_home(struct backend_sock *s, uint32_t want)
+{
+    struct loop *home = life_lock_home(s, want);
+    int r = home ? home->ops->arm_for_guest(home, s, want) : -ECANCELED;
+
+    life_unlock_home();
+    return r;
+}
+
 static int guest_sleep(struct waiter *w, struct op *op)
 {
     if (!w->loop)
@@ -151,7 +159,7 @@ static ssize_t guest_wait(struct op *op)
         return w.event_fd;
     if (!waiter_link(&w, op->sock))
         return -ECANCELED;
-    ssize_t r = w.loop ? epoll_arm_for_guest(op->sock, op->life) : 0;
+    ssize_t r = w.loop ? arm_home(op->sock, op->life) : 0;
     if (r == 0)
         r = guest_try(op);
     if (r != -EAGAIN) {

@@ -14,6 +14,10 @@
  *   4. The descriptor is closed.  Nobody can use its number through us any more.
  *   5. LIFE_GONE: the struct goes back when the home's thread has let go of it.
  *
+ * What the kernel has in its hands (`nflight`, io_uring) only the home can take back.  Who
+ * closes elsewhere hands the end to the home, whole (`handed`), and waits for it, but not
+ * for ever: the home may be running code that waits for us.  docs/why/0007-uring.md.
+ *
  * A home can end while others close its sockets: homes_lock keeps `home` what it is
  * while it is used from outside.  Only ends and adoptions take it.
  *
@@ -22,14 +26,15 @@
 #include "backend/life.h"
 
 #include "backend/guest.h"
+#include "backend/kernel.h"
 #include "backend/linger.h"
 #include "base/check.h"
+#include "base/limits.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -68,8 +73,8 @@ void life_init(void (*gone)(struct backend_sock *s))
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-/* Complete what waits at home and does not fit any more.  On the home's thread. */
-static void cancel_unfit(struct backend_sock *s)
+/* End what waits at home and does not fit any more.  On the home's thread. */
+static void cancel_unfit(struct loop *home, struct backend_sock *s)
 {
     uint32_t life = atomic_load(&s->life);
 
@@ -77,11 +82,20 @@ static void cancel_unfit(struct backend_sock *s)
         struct op *op = CONTAINER(n, struct op, link);
 
         next = n->next;
-        if (life_fits(life, op->life))
+        if (life_fits(life, op->life) || op->state != OP_WAITING)
             continue;
-        list_remove(n);
-        op_complete(op, -ECANCELED);
+        op->state = OP_CANCELLING;
+        op->why = -ECANCELED;
+        home->ops->cancel(home, op);
     }
+}
+
+/* Nothing fits s any more: have the kernel let go of it, too.  On the home's thread. */
+static void settle(struct loop *home, struct backend_sock *s)
+{
+    cancel_unfit(home, s);
+    if (home->ops->settle)
+        home->ops->settle(home, s);
 }
 
 /* Give the struct back, if its end has come; only one of those who try does. */
@@ -97,14 +111,30 @@ static void give_back(struct backend_sock *s)
 }
 
 static void tell_home(struct backend_sock *s);
+static void close_handed(struct backend_sock *s, enum backend_close how);
 
-/* On the home's thread, if it still is: something of s has ended. */
+/* On the home's thread, if it still is: something of s has ended, or a guest waits. */
 static void told(struct post *p)
 {
     struct backend_sock *s = CONTAINER(p, struct backend_sock, tell);
+    struct loop *home = atomic_load(&s->home);
+    uint8_t handed;
 
     atomic_store(&s->telling, false);
+    handed = atomic_load(&s->handed);
+    if (handed) {
+        close_handed(s, (enum backend_close)(handed - 1));
+        return;
+    }
+    if (home && home == loop_here && atomic_load(&s->nwaiter) > 0)
+        home->ops->arm_for_guest(home, s, (atomic_load(&s->life) & LIFE_GENERATION) | LIFE_FILE);
     tell_home(s);
+}
+
+void life_call_home(struct loop *home, struct backend_sock *s)
+{
+    if (!atomic_exchange(&s->telling, true))
+        loop_post(home, &s->tell);
 }
 
 /* Let the home see what has ended; it is at hand, or nobody's, or gets a message. */
@@ -113,14 +143,14 @@ static void tell_home(struct backend_sock *s)
     struct loop *home = atomic_load(&s->home);
 
     if (home && home == loop_here) {
-        cancel_unfit(s);
+        cancel_unfit(home, s);
         give_back(s);
         return;
     }
     pthread_mutex_lock(&homes_lock);
     home = atomic_load(&s->home);
-    if (home && !atomic_exchange(&s->telling, true))
-        loop_post(home, &s->tell);
+    if (home)
+        life_call_home(home, s);
     pthread_mutex_unlock(&homes_lock);
     if (!home)
         give_back(s);
@@ -134,6 +164,9 @@ void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t g
     list_init(&s->waiters);
     s->armed = 0;
     s->heard = 0;
+    atomic_store(&s->polled, false);
+    atomic_store(&s->handed, 0);
+    atomic_store(&s->nflight, 0);
     atomic_store(&s->shared, false);
     s->forks = atomic_load(&life_forks);
     s->child = atomic_load(&life_child);
@@ -182,6 +215,7 @@ void life_leave_home(struct loop *l)
         struct backend_sock *s = CONTAINER(n, struct backend_sock, home_link);
 
         CHECK(list_empty(&s->ops), "a fiber's operation outlived its loop");
+        settle(l, s);
         s->armed = 0;
         s->heard = 0;
         atomic_store(&s->home, NULL);
@@ -207,9 +241,8 @@ static int take_descriptor(struct backend_sock *s, struct loop *home, enum backe
 {
     int fd = life_fd(s);
 
-    /* A closed descriptor leaves epoll by itself, but not when others share the file. */
-    if (home && how != CLOSE_PLAIN)
-        epoll_ctl(home->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    if (home && home->ops->forget && how != CLOSE_PLAIN)
+        home->ops->forget(home, s);
     atomic_store(&s->fd, -1);
     return fd;
 }
@@ -243,26 +276,101 @@ static int close_in_child(struct backend_sock *s, enum backend_close how)
     return r;
 }
 
-int life_close(struct backend_sock *s, enum backend_close how)
+/* Close it, and be done with it; the descriptor is out of reach. */
+static int close_now(struct backend_sock *s, int fd, enum backend_close how)
 {
-    struct loop *home = atomic_load(&s->home);
-    bool elsewhere = !home || home != loop_here;
-
-    if (is_parents(s))
-        return close_in_child(s, how);
-    if (elsewhere)
-        pthread_mutex_lock(&homes_lock);
-    home = atomic_load(&s->home);
-    calls_end(s, home);
-    int fd = take_descriptor(s, home, how);
-    if (elsewhere)
-        pthread_mutex_unlock(&homes_lock);
     int r = close_descriptor(fd, how);
 
+    atomic_store(&s->handed, 0);
     guest_wake(s, 0);
     atomic_fetch_or(&s->life, LIFE_GONE);
     tell_home(s);
     return r;
+}
+
+/* On the home's thread. */
+static int close_at_home(struct backend_sock *s, struct loop *home, enum backend_close how)
+{
+    settle(home, s);
+    calls_end(s, home);
+    return close_now(s, take_descriptor(s, home, how), how);
+}
+
+/* What another thread has left to us.  A home that has ended since had nothing in flight. */
+static void close_handed(struct backend_sock *s, enum backend_close how)
+{
+    struct loop *home = atomic_load(&s->home);
+
+    atomic_store(&loop_here->late, false);
+    if (home) {
+        close_at_home(s, home, how);
+        return;
+    }
+    calls_end(s, NULL);
+    close_now(s, take_descriptor(s, NULL, how), how);
+}
+
+/* Has the home closed s, which was of this generation? */
+static bool has_closed(struct backend_sock *s, uint32_t generation)
+{
+    return atomic_load(&s->handed) == 0 || (atomic_load(&s->life) & LIFE_GENERATION) != generation;
+}
+
+/* The home closes s, soon.  Not to be waited for without end, but for a descriptor that is to
+ * be used again: nothing may reach that one.  A loop that waits goes on to serve the others
+ * who wait for it. */
+static void await_home(struct backend_sock *s, uint32_t generation, enum backend_close how)
+{
+    uint64_t until_ns = kernel_now() + CLOSE_WAIT_NS;
+
+    while (!has_closed(s, generation) && (how == CLOSE_DETACH || kernel_now() < until_ns)) {
+        if (loop_here)
+            loop_take_posts(loop_here);
+        sched_yield();
+    }
+    pthread_mutex_lock(&homes_lock);
+    struct loop *home = atomic_load(&s->home);
+    if (home && !has_closed(s, generation))
+        atomic_store(&home->late, true);
+    pthread_mutex_unlock(&homes_lock);
+}
+
+/* Under homes_lock, which it gives up. */
+static int hand_over(struct backend_sock *s, struct loop *home, enum backend_close how)
+{
+    uint32_t generation = atomic_load(&s->life) & LIFE_GENERATION;
+    int fd = life_fd(s);
+    bool late = atomic_load(&home->late);
+
+    atomic_store(&s->handed, (uint8_t)(how + 1));
+    life_call_home(home, s);
+    pthread_mutex_unlock(&homes_lock);
+    if (!late || how == CLOSE_DETACH)
+        await_home(s, generation, how);
+    return how == CLOSE_DETACH ? fd : 0;
+}
+
+/* Not on the home's thread. */
+static int close_elsewhere(struct backend_sock *s, enum backend_close how)
+{
+    pthread_mutex_lock(&homes_lock);
+    struct loop *home = atomic_load(&s->home);
+
+    calls_end(s, home);
+    if (atomic_load(&s->nflight) > 0)
+        return hand_over(s, home, how);
+    int fd = take_descriptor(s, home, how);
+    pthread_mutex_unlock(&homes_lock);
+    return close_now(s, fd, how);
+}
+
+int life_close(struct backend_sock *s, enum backend_close how)
+{
+    struct loop *home = atomic_load(&s->home);
+
+    if (is_parents(s))
+        return close_in_child(s, how);
+    return home && home == loop_here ? close_at_home(s, home, how) : close_elsewhere(s, how);
 }
 
 void life_end_handle(struct backend_sock *s)

@@ -73,6 +73,31 @@ static inline void life_drop(struct loop *l, struct backend_sock *s)
         atomic_fetch_sub_explicit(&s->nguest, 1, memory_order_release);
 }
 
+/* At home: the kernel gets an operation on s, whose answer may take its time.  Then life_land()
+ * must follow it.  Who closes sees it as it sees who holds. */
+static inline bool life_launch(struct backend_sock *s, uint32_t want)
+{
+    unsigned n = atomic_load_explicit(&s->nflight, memory_order_relaxed);
+
+    if (LIFE_AT_HOME && life_has_membarrier) {
+        atomic_store_explicit(&s->nflight, n + 1, memory_order_relaxed);
+        atomic_signal_fence(memory_order_seq_cst);
+    } else {
+        atomic_store(&s->nflight, n + 1);
+    }
+    if (likely(life_fits(atomic_load(&s->life), want)))
+        return true;
+    atomic_store(&s->nflight, n);
+    return false;
+}
+
+static inline void life_land(struct backend_sock *s)
+{
+    unsigned n = atomic_load_explicit(&s->nflight, memory_order_relaxed);
+
+    atomic_store_explicit(&s->nflight, n - 1, memory_order_release);
+}
+
 /* Once for the process: ask the kernel for membarrier(2), and remember who is to be told
  * when a socket's struct is free again. */
 void life_init(void (*gone)(struct backend_sock *s));
@@ -102,6 +127,9 @@ struct loop *life_adopt(struct loop *l, struct backend_sock *s, uint32_t want);
  * the calling thread's loop.  NULL: its life does not fit. */
 struct loop *life_lock_home(struct backend_sock *s, uint32_t want);
 void life_unlock_home(void);
+
+/* Have home, which cannot end now, look at s soon: who of its guests waits. */
+void life_call_home(struct loop *home, struct backend_sock *s);
 
 /* All of l's sockets have no home from here on. */
 void life_leave_home(struct loop *l);

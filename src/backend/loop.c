@@ -177,7 +177,7 @@ static struct post *reversed(struct post *p)
     return before;
 }
 
-static void take_posts(struct loop *l)
+void loop_take_posts(struct loop *l)
 {
     if (!atomic_load_explicit(&l->inbox, memory_order_relaxed))
         return;
@@ -286,7 +286,7 @@ void loop_run(struct loop *l)
 {
     while (l->sched.nfiber > 0) {
         fiber_run(&l->sched, FIBERS_PER_TURN);
-        take_posts(l);
+        loop_take_posts(l);
         tell_stoppers(l);
         if (l->sched.nfiber == 0)
             break;
@@ -303,7 +303,7 @@ void loop_close(struct loop *l)
     life_leave_home(l);
     while (atomic_load(&l->nposter) > 0)
         sched_yield();
-    take_posts(l);
+    loop_take_posts(l);
     loop_here = NULL;
     l->ops->shut(l);
     sched_fini(&l->sched);

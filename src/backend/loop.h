@@ -7,6 +7,7 @@
 #define STOA_BACKEND_LOOP_H
 
 #include "backend/backend.h"
+#include "backend/ring.h"
 
 struct loop {
     const struct backend_ops *ops;
@@ -17,6 +18,7 @@ struct loop {
     atomic_bool asleep;           /* in wait(), or about to: wake() is needed */
     _Atomic(struct post *) inbox; /* newest first */
     atomic_uint nposter;          /* threads inside loop_post(): the loop must stay */
+    atomic_bool late;             /* a message waited in vain: life.c */
     struct list socks;            /* whose home this is */
     struct list stoppers;         /* struct stopper: told of loop_stop_all() */
     bool serves;                  /* see loop_open() */
@@ -24,8 +26,9 @@ struct loop {
     bool signalled;               /* wait() was ended by a signal: the backend's word */
     struct fiber *hooked;         /* ends when the interrupt hook says so; NULL: a worker's loop */
 
-    int epoll_fd;
     int event_fd;
+    int epoll_fd;     /* epoll's */
+    struct ring ring; /* uring's */
     struct wheel wheel;
 };
 
@@ -63,6 +66,9 @@ bool loop_stopping(void);
 
 /* The same, also when those who were told have ended. */
 bool loop_stop_told(void);
+
+/* Run the messages that have come.  On l's thread, in its turn or on a fiber. */
+void loop_take_posts(struct loop *l);
 
 /* From now on run is called when, or if already, the process is to stop. */
 void loop_on_stop(struct loop *l, struct stopper *s);

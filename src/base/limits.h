@@ -28,6 +28,13 @@
 #define FIBERS_PER_TURN 256 /* fibers run before the backend is asked again */
 #define OPS_INLINE_MAX  32  /* calls in a row that did not wait, before others run */
 
+/* io_uring: a turn's calls, and a completion for each of many thousand connections. */
+#define RING_ENTRIES     512
+#define RING_COMPLETIONS 8192
+
+/* A close from elsewhere waits so long for a home that has the descriptor in its ring. */
+#define CLOSE_WAIT_NS ((uint64_t)100 * 1000 * 1000)
+
 #define WORKERS_MAX 1024
 
 /* Accept: how long a full descriptor table is waited for, each time. */

@@ -1,0 +1,425 @@
+/* uring.c - the io_uring backend: a call is an entry, its op the address of the answer.
+ *
+ * A receive or send does not enter the kernel: it leaves an entry in the ring and parks.
+ * When no fiber is ready, the worker's turn hands over all entries of the round in one
+ * io_uring_enter(2), waits in it, and makes ready the fibers whose answers have come.
+ * Under load a round shares the price of a system call; alone, a call pays one.
+ *
+ * What the ring has no call for, or one that means something else, goes the epoll way: an
+ * attempt (kernel.h), an entry that waits for readiness, another attempt.  So does a
+ * receive on an open file with O_NONBLOCK, which the ring refuses to wait for.
+ *
+ * What holds:
+ *   - From entry to completion buf belongs to the kernel.  Who is cancelled or out of time
+ *     asks for cancellation and stays parked until its own completion is here; if
+ *     that brings bytes, the call succeeds.
+ *   - Of the operations that want the same of a socket only the first is in the kernel's
+ *     hands (`flight`); the others follow it in their order.
+ *   - sock->nflight counts what the kernel has of a socket.  While it has something the
+ *     descriptor is not closed, for it also keeps the open file: docs/why/0007-uring.md.
+ *
+ * Guests are woken by a poll of the home's ring that goes on and on (`polled`) and is taken
+ * back when nobody waits any more.
+ *
+ * Limits: RING_ENTRIES and RING_COMPLETIONS; beyond them the ring is turned early.
+ * Sources: io_uring_enter(2), "IORING_OP_*"; io_uring_cancelation(7).
+ */
+#include "backend/guest.h"
+#include "backend/kernel.h"
+#include "backend/life.h"
+#include "backend/loop.h"
+#include "base/limits.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum flight { FLIGHT_NONE, FLIGHT_CALL, FLIGHT_POLL };
+
+/* What an answer is for: an op's address, or one of these, or a socket's with a tag. */
+enum { FOR_NOBODY = 0, FOR_EVENT = 2, FOR_STOP = 4, FOR_GUESTS = 1 /* the tag */ };
+
+#define SEND_LEN_MAX     0x7ffff000u /* read(2): what one call moves at most */
+#define POLL_MULTI       (1u << 0)   /* IORING_POLL_ADD_MULTI */
+#define CQE_MORE         (1u << 1)   /* IORING_CQE_F_MORE */
+#define SQE_SKIP_SUCCESS (1u << 6)   /* IOSQE_CQE_SKIP_SUCCESS */
+
+_Static_assert(_Alignof(struct op) >= 8 && _Alignof(struct backend_sock) >= 8,
+               "an address leaves room for a tag");
+
+static uint64_t address(const void *p)
+{
+    return (uint64_t)(uintptr_t)p;
+}
+
+/* poll(2)'s events, in the halves that the kernel wants. */
+static uint32_t poll_word(uint32_t events)
+{
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    return events << 16 | events >> 16;
+#else
+    return events;
+#endif
+}
+
+static void poll_entry(struct loop *l, int fd, uint32_t events, uint32_t how, uint64_t whose)
+{
+    struct io_uring_sqe *sqe = ring_sqe(&l->ring);
+
+    sqe->opcode = IORING_OP_POLL_ADD;
+    sqe->fd = fd;
+    sqe->len = how;
+    sqe->poll32_events = poll_word(events);
+    sqe->user_data = whose;
+}
+
+static void cancel_entry(struct loop *l, uint64_t whose)
+{
+    struct io_uring_sqe *sqe = ring_sqe(&l->ring);
+
+    sqe->opcode = IORING_OP_ASYNC_CANCEL;
+    sqe->flags = SQE_SKIP_SUCCESS;
+    sqe->fd = -1;
+    sqe->addr = whose;
+    sqe->user_data = FOR_NOBODY;
+}
+
+/* Each write to them is told anew, so nobody need read their counters. */
+static void watch(struct loop *l, int fd, uint64_t whose)
+{
+    poll_entry(l, fd, POLLIN, POLL_MULTI, whose);
+}
+
+static int uring_open(struct loop *l)
+{
+    int r = ring_open(&l->ring, RING_ENTRIES, RING_COMPLETIONS);
+
+    if (r < 0)
+        return r;
+    l->epoll_fd = -1;
+    l->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (l->event_fd < 0) {
+        r = -errno;
+        ring_close(&l->ring);
+        return r;
+    }
+    watch(l, l->event_fd, FOR_EVENT);
+    if (l->serves)
+        watch(l, loop_stop_fd(), FOR_STOP);
+    return 0;
+}
+
+static void uring_shut(struct loop *l)
+{
+    close(l->event_fd);
+    ring_close(&l->ring);
+}
+
+static void uring_wake(struct loop *l)
+{
+    uint64_t one = 1;
+    ssize_t n = write(l->event_fd, &one, sizeof(one));
+
+    (void)n; /* a full counter has the same effect */
+}
+
+static ssize_t try_at_home(struct loop *l, struct op *op)
+{
+    ssize_t r;
+
+    if (!life_hold(l, op->sock, op->life))
+        return op->state == OP_IDLE ? -EBADF : -ECANCELED;
+    r = kernel_try(op);
+    life_drop(l, op->sock);
+    return r;
+}
+
+/* Has the ring a call that means the same? */
+static bool is_ring_call(const struct op *op)
+{
+    return (op->kind == OP_RECV || op->kind == OP_SEND) && !op->sa &&
+           !(op->flags & (MSG_OOB | MSG_ERRQUEUE));
+}
+
+static void call_entry(struct loop *l, const struct op *op)
+{
+    struct io_uring_sqe *sqe = ring_sqe(&l->ring);
+
+    sqe->opcode = op->kind == OP_RECV ? IORING_OP_RECV : IORING_OP_SEND;
+    sqe->fd = life_fd(op->sock);
+    sqe->addr = address(op->buf);
+    sqe->len = op->len < SEND_LEN_MAX ? (uint32_t)op->len : SEND_LEN_MAX;
+    sqe->msg_flags = (uint32_t)(op->kind == OP_RECV ? op->flags & ~MSG_WAITALL : op->flags);
+    sqe->user_data = address(op);
+}
+
+/* Into the kernel's hands: -EAGAIN, for it will answer; else what is wrong. */
+static ssize_t launch(struct loop *l, struct op *op, enum flight how)
+{
+    if (!life_launch(op->sock, op->life))
+        return op->state == OP_IDLE ? -EBADF : -ECANCELED;
+    op->flight = (uint8_t)how;
+    if (how == FLIGHT_CALL)
+        call_entry(l, op);
+    else
+        poll_entry(l, life_fd(op->sock), (uint32_t)op_events(op), 0, address(op));
+    return -EAGAIN;
+}
+
+/* A result, or -EAGAIN: it is in the kernel's hands. */
+static ssize_t begin(struct loop *l, struct op *op)
+{
+    ssize_t r;
+
+    if (is_ring_call(op))
+        return launch(l, op, FLIGHT_CALL);
+    r = try_at_home(l, op);
+    return r == -EAGAIN ? launch(l, op, FLIGHT_POLL) : r;
+}
+
+static int finish(struct op *op, ssize_t r)
+{
+    op->res = r;
+    op->state = OP_DONE;
+    return 1;
+}
+
+static int uring_submit(struct loop *l, struct op *op)
+{
+    struct backend_sock *s = op->sock;
+    struct loop *home;
+    ssize_t r = -EAGAIN;
+
+    op->flight = FLIGHT_NONE;
+    if (!s) {
+        op->state = OP_WAITING;
+        return 0;
+    }
+    home = atomic_load_explicit(&s->home, memory_order_relaxed);
+    if (unlikely(home != l) && (home || life_adopt(l, s, op->life) != l))
+        return finish(op, guest_run(op));
+    if (unlikely(op_never_waits(op)))
+        return finish(op, try_at_home(l, op));
+    if (list_empty(&s->ops) || !op_someone_waits(op) || !life_fits(s->life, op->life))
+        r = begin(l, op);
+    if (r != -EAGAIN)
+        return finish(op, r);
+    list_add(&s->ops, &op->link);
+    op->state = OP_WAITING;
+    return 0;
+}
+
+/* The first of those who want the same is over: the next one's turn. */
+static void begin_next(struct loop *l, struct backend_sock *s, int events)
+{
+    for (struct list *n = s->ops.next, *next; n != &s->ops; n = next) {
+        struct op *op = CONTAINER(n, struct op, link);
+
+        next = n->next;
+        if (op_is_apart(op) || !(op_events(op) & events))
+            continue;
+        if (op->flight != FLIGHT_NONE)
+            return;
+        ssize_t r = begin(l, op);
+        if (r == -EAGAIN)
+            return;
+        list_remove(n);
+        op_complete(op, r);
+    }
+}
+
+static void complete(struct loop *l, struct op *op, ssize_t r)
+{
+    struct backend_sock *s = op->sock;
+
+    list_remove(&op->link);
+    if (unlikely(!list_empty(&s->ops)) && !op_is_apart(op))
+        begin_next(l, s, op_events(op));
+    op_complete(op, r);
+}
+
+/* Cancelled or out of time: bytes that have come all the same win. */
+static ssize_t last_look(struct loop *l, struct op *op)
+{
+    ssize_t r = op->why == -ETIME ? try_at_home(l, op) : op->why;
+
+    return r == -EAGAIN ? op->why : r;
+}
+
+static void uring_cancel(struct loop *l, struct op *op)
+{
+    ssize_t r;
+
+    if (op->flight != FLIGHT_NONE) {
+        cancel_entry(l, address(op));
+        return;
+    }
+    r = op->sock ? last_look(l, op) : op->why;
+    if (op->sock)
+        list_remove(&op->link);
+    op_complete(op, r);
+}
+
+/* What an answer means: a result, or -EAGAIN when there is none yet. */
+static ssize_t meaning(struct loop *l, struct op *op, ssize_t r)
+{
+    bool has_polled = op->flight == FLIGHT_POLL;
+
+    op->flight = FLIGHT_NONE;
+    if (has_polled && r >= 0)
+        r = try_at_home(l, op);
+    if (r != -EAGAIN && r != -EINTR && (r != -ECANCELED || op->state != OP_CANCELLING))
+        return r;
+    if (op->state == OP_CANCELLING)
+        return last_look(l, op);
+    return launch(l, op, r == -EINTR ? FLIGHT_CALL : FLIGHT_POLL);
+}
+
+static void answered(struct loop *l, struct op *op, ssize_t r)
+{
+    life_land(op->sock);
+    r = meaning(l, op, r);
+    if (r != -EAGAIN)
+        complete(l, op, r);
+}
+
+/* The socket may be ready, or the poll has ended. */
+static void guests_answered(struct loop *l, struct backend_sock *s, int events, bool more)
+{
+    if (!more || events & (POLLHUP | POLLERR | POLLRDHUP))
+        events = POLLIN | POLLOUT | POLLPRI;
+    if (!more) {
+        atomic_store(&s->polled, false);
+        life_land(s);
+    }
+    guest_wake(s, events);
+    if (more && atomic_load(&s->nwaiter) == 0)
+        cancel_entry(l, address(s) | FOR_GUESTS);
+}
+
+static int uring_arm_for_guest(struct loop *l, struct backend_sock *s, uint32_t want)
+{
+    if (atomic_load(&s->polled))
+        return 0;
+    if (l != loop_here) {
+        life_call_home(l, s);
+        return 0;
+    }
+    if (!life_launch(s, want))
+        return -ECANCELED;
+    atomic_store(&s->polled, true);
+    poll_entry(l, life_fd(s), POLLIN | POLLOUT | POLLPRI | POLLRDHUP, POLL_MULTI,
+               address(s) | FOR_GUESTS);
+    return 0;
+}
+
+/* An eventfd's watch may end when completions have overflown. */
+static void watch_answered(struct loop *l, const struct io_uring_cqe *cqe)
+{
+    if (cqe->flags & CQE_MORE)
+        return;
+    if (cqe->user_data == FOR_EVENT)
+        watch(l, l->event_fd, FOR_EVENT);
+    else if (cqe->user_data == FOR_STOP && !l->stopped)
+        watch(l, loop_stop_fd(), FOR_STOP);
+}
+
+static void take(struct loop *l, const struct io_uring_cqe *cqe)
+{
+    uint64_t whose = cqe->user_data;
+
+    if (unlikely(whose <= FOR_STOP))
+        watch_answered(l, cqe);
+    else if (unlikely(whose & FOR_GUESTS))
+        guests_answered(l, (struct backend_sock *)(uintptr_t)(whose - FOR_GUESTS), cqe->res,
+                        cqe->flags & CQE_MORE);
+    else
+        answered(l, (struct op *)(uintptr_t)whose, cqe->res);
+}
+
+/* With thousands of connections each answer leads to memory that no cache has.  It is asked
+ * for while the answers before it are dealt with, a step of the way at a time. */
+static void fetch_ahead(const struct ring *r)
+{
+    uint64_t far = ring_ahead(r, 4), near = ring_ahead(r, 1);
+
+    if (far > FOR_STOP && !(far & FOR_GUESTS)) {
+        __builtin_prefetch((const char *)(uintptr_t)far);
+        __builtin_prefetch((const char *)(uintptr_t)far + 64);
+    }
+    if (near > FOR_STOP && !(near & FOR_GUESTS)) {
+        const struct op *op = (const struct op *)(uintptr_t)near;
+
+        __builtin_prefetch(op->sock);
+        __builtin_prefetch(op->who);
+    }
+}
+
+static void take_all(struct loop *l)
+{
+    struct io_uring_cqe cqe;
+
+    while (ring_cqe(&l->ring, &cqe)) {
+        fetch_ahead(&l->ring);
+        take(l, &cqe);
+    }
+}
+
+static uint64_t nanoseconds(uint64_t until_ns)
+{
+    uint64_t now;
+
+    if (until_ns == WHEEL_NEVER)
+        return UINT64_MAX;
+    now = kernel_now();
+    return until_ns > now ? until_ns - now : 0;
+}
+
+static void uring_wait(struct loop *l, uint64_t until_ns)
+{
+    bool sleeps = until_ns != 0;
+
+    if (sleeps) {
+        atomic_store(&l->asleep, true);
+        sleeps = !loop_has_mail(l);
+    }
+    if (sleeps)
+        ring_enter(&l->ring, 1, nanoseconds(until_ns));
+    else if (ring_has_work(&l->ring))
+        ring_enter(&l->ring, 0, 0);
+    atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
+    l->signalled = sleeps && !ring_ahead(&l->ring, 0);
+    take_all(l);
+}
+
+static void uring_settle(struct loop *l, struct backend_sock *s)
+{
+    if (atomic_load(&s->polled))
+        cancel_entry(l, address(s) | FOR_GUESTS);
+    while (atomic_load(&s->nflight) > 0) {
+        ring_enter(&l->ring, 1, UINT64_MAX);
+        take_all(l);
+    }
+}
+
+const struct backend_ops uring_ops = {
+    .name = "uring",
+    .open = uring_open,
+    .shut = uring_shut,
+    .submit = uring_submit,
+    .cancel = uring_cancel,
+    .wait = uring_wait,
+    .wake = uring_wake,
+    .arm_for_guest = uring_arm_for_guest,
+    .settle = uring_settle,
+    .socket = kernel_socket,
+    .socketpair = kernel_socketpair,
+    .bind = kernel_bind,
+    .listen = kernel_listen,
+    .shutdown = kernel_shutdown,
+    .name_of = kernel_name,
+    .getopt = kernel_getopt,
+    .setopt = kernel_setopt,
+    .close = life_close,
+    .now = kernel_now,
+};
