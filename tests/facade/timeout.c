@@ -141,6 +141,7 @@ ON_EVERY_BACKEND(a_timeout_set_meanwhile_is_for_the_next_call)
 enum { SLEEPERS = 24 };
 static _Atomic int order[SLEEPERS];
 static atomic_int ended;
+static bool late; /* the machine was so busy that a time was over before its wait began */
 
 struct sleeper {
     int s;
@@ -151,20 +152,23 @@ struct sleeper {
 static int sleeper(void *arg)
 {
     struct sleeper *me = arg;
+    double left = me->until - now();
     char c;
 
-    stoa_settimeout(me->s, me->until - now());
+    late |= left <= 0;
+    stoa_settimeout(me->s, left > 0 ? left : 1e-9);
     EXPECT_ERR(stoa_recv(me->s, &c, 1, 0), ETIME);
     order[atomic_fetch_add(&ended, 1)] = me->number;
     return 0;
 }
 
-FIBER_TEST(many_timeouts_end_in_their_order)
+static void sleep_all(void)
 {
     struct pair p[SLEEPERS];
     struct sleeper s[SLEEPERS];
     struct stoa_group *g = stoa_group_open();
 
+    late = false;
     atomic_store(&ended, 0);
     for (int i = 0; i < SLEEPERS; i++)
         p[i] = pair_of(UNIX_STREAM);
@@ -175,8 +179,15 @@ FIBER_TEST(many_timeouts_end_in_their_order)
         EXPECT_OK(stoa_go(g, sleeper, &s[i]));
     }
     EXPECT_OK(stoa_group_join(g));
-    for (int i = 0; i < SLEEPERS; i++) {
-        EXPECT_EQ(order[i], i);
+    for (int i = 0; i < SLEEPERS; i++)
         pair_close(&p[i]);
-    }
+}
+
+FIBER_TEST(many_timeouts_end_in_their_order)
+{
+    for (int tries = 0; tries == 0 || (late && tries < 100); tries++)
+        sleep_all();
+    EXPECT(!late);
+    for (int i = 0; i < SLEEPERS; i++)
+        EXPECT_EQ(order[i], i);
 }
