@@ -4,7 +4,9 @@
  * shares it can turn it off: data calls carry MSG_DONTWAIT.  Three calls have no such
  * flag: accept4(2) needs O_NONBLOCK on the listener (set by kernel_listen, by the facade
  * for adopted ones, and before each call where others may have turned it off);
- * connect(2) and sendfile(2) get it for their own duration.
+ * connect(2) and sendfile(2) get it for their own duration, one call of a socket at a
+ * time.  Where others have the open file, that is no promise: there connect is bounded
+ * as well, and a file's bytes go by pread(2) and send(2).
  *
  * No call raises SIGPIPE: MSG_NOSIGNAL, and the signal blocked around sendfile(2).
  *
@@ -23,7 +25,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/sendfile.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +35,7 @@
 enum { CONNECT_CALL, CONNECT_WAIT };
 
 #define GUARD_USEC 1000
+#define COPY_LEN   ((size_t)64 << 10) /* of a file, at a time */
 
 static int fd_of(const struct backend_sock *s)
 {
@@ -115,8 +120,9 @@ static bool is_of_the_lost_client(int error)
 /* What makes one call return at once: O_NONBLOCK, and, where others may turn that off in
  * this very moment, a bound of a millisecond by SO_SNDTIMEO or SO_RCVTIMEO as well. */
 struct guard {
-    int flags;  /* to go back to, or -1 */
-    int option; /* 0 = there is no bound */
+    struct backend_sock *alone; /* whose it is; NULL = the file is shared */
+    int flags;                  /* to go back to, or -1 */
+    int option;                 /* 0 = there is no bound */
     struct timeval before;
 };
 
@@ -125,14 +131,21 @@ static bool is_ours(const struct timeval *t)
     return t->tv_sec == 0 && t->tv_usec == GUARD_USEC;
 }
 
-static struct guard guard_on(const struct op *op, int fd, int option)
+/* Nobody else has the open file: until guard_back() no other call of ours turns the flag back.
+ * None of them waits, so it is soon. */
+static struct guard guard_alone(struct backend_sock *s, int fd)
 {
-    struct guard g = {.flags = nonblock_on(fd), .option = life_is_shared(op->sock) ? option : 0};
+    while (atomic_exchange(&s->guarded, true))
+        sched_yield();
+    return (struct guard){.alone = s, .flags = nonblock_on(fd)};
+}
+
+static struct guard guard_shared(int fd, int option)
+{
+    struct guard g = {.flags = nonblock_on(fd), .option = option};
     struct timeval bound = {.tv_usec = GUARD_USEC};
     socklen_t len = sizeof(g.before);
 
-    if (!g.option)
-        return g;
     getsockopt(fd, SOL_SOCKET, option, &g.before, &len);
     if (is_ours(&g.before)) /* another call's, which is under way */
         g.before = (struct timeval){0};
@@ -145,6 +158,8 @@ static void guard_back(const struct guard *g, int fd)
     nonblock_back(fd, g->flags);
     if (g->option)
         setsockopt(fd, SOL_SOCKET, g->option, &g->before, sizeof(g->before));
+    if (g->alone)
+        atomic_store(&g->alone->guarded, false);
 }
 
 /* A listener stays non-blocking; a connection inherits the bound, and is rid of it. */
@@ -155,7 +170,7 @@ static ssize_t try_accept(struct op *op, int fd)
     ssize_t r;
 
     if (shared)
-        g = guard_on(op, fd, SO_RCVTIMEO);
+        g = guard_shared(fd, SO_RCVTIMEO);
     do {
         r = result(accept4(fd, op->sa, op->sa_len, SOCK_CLOEXEC));
     } while (r < 0 && is_of_the_lost_client((int)-r));
@@ -169,7 +184,8 @@ static ssize_t try_accept(struct op *op, int fd)
 
 static ssize_t connect_once(struct op *op, int fd)
 {
-    struct guard g = guard_on(op, fd, SO_SNDTIMEO);
+    struct guard g =
+        life_is_shared(op->sock) ? guard_shared(fd, SO_SNDTIMEO) : guard_alone(op->sock, fd);
     ssize_t r = result(connect(fd, op->sa, *op->sa_len));
 
     guard_back(&g, fd);
@@ -236,9 +252,37 @@ static ssize_t sendfile_quietly(int to, int from, off_t *off, size_t len)
     return r;
 }
 
+/* A part of the file through memory, and its place after what went. */
+static ssize_t copy_part(struct op *op, int fd, char *part, size_t len)
+{
+    off_t *off = op->buf;
+    off_t at = off ? *off : lseek(op->file, 0, SEEK_CUR);
+    ssize_t r = result(at < 0 && !off ? -1 : pread(op->file, part, len, at));
+
+    if (r > 0)
+        r = result(send(fd, part, (size_t)r, MSG_DONTWAIT | MSG_NOSIGNAL));
+    if (r > 0 && off)
+        *off = at + r;
+    if (r > 0 && !off)
+        lseek(op->file, at + r, SEEK_SET);
+    return r;
+}
+
+static ssize_t sendfile_by_copy(struct op *op, int fd)
+{
+    size_t len = op->len < COPY_LEN ? op->len : COPY_LEN;
+    char *part = malloc(len);
+    ssize_t r = part ? copy_part(op, fd, part, len) : -ENOMEM;
+
+    free(part);
+    return r;
+}
+
 static ssize_t try_sendfile(struct op *op, int fd)
 {
-    struct guard g = guard_on(op, fd, SO_SNDTIMEO);
+    if (life_is_shared(op->sock))
+        return sendfile_by_copy(op, fd);
+    struct guard g = guard_alone(op->sock, fd);
     ssize_t r = sendfile_quietly(fd, op->file, op->buf, op->len);
 
     guard_back(&g, fd);

@@ -168,6 +168,7 @@ void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t g
     atomic_store(&s->handed, 0);
     atomic_store(&s->nflight, 0);
     atomic_store(&s->shared, false);
+    atomic_store(&s->guarded, false);
     s->forks = atomic_load(&life_forks);
     s->child = atomic_load(&life_child);
     s->family = (uint8_t)family;

@@ -182,12 +182,14 @@ TEST(nonblocking_sendfile_gives_what_went)
 }
 ON_EVERY_BACKEND(nonblocking_sendfile_gives_what_went)
 
-TEST(what_sendfile_cannot_do)
+static void what_cannot_be(bool shared)
 {
     int fd = file_make(10), pipefd[2], dir = open("/", O_RDONLY | O_CLOEXEC | O_DIRECTORY);
     struct pair p = pair_make(), d = pair_of(UDP4);
     off_t off = 0;
 
+    if (shared)
+        EXPECT_OK(stoa_fileno(p.near));
     EXPECT_ERR(stoa_sendfile(d.near, fd, &off, 10), EINVAL);
     EXPECT_ERR(stoa_sendfile(p.near, -1, &off, 10), EBADF);
     EXPECT_EQ(pipe2(pipefd, O_CLOEXEC), 0);
@@ -206,6 +208,12 @@ TEST(what_sendfile_cannot_do)
     pair_close(&d);
     EXPECT_EQ(close(pipefd[0]) | close(pipefd[1]) | close(fd) | close(dir), 0);
 }
+
+TEST(what_sendfile_cannot_do)
+{
+    what_cannot_be(false);
+    what_cannot_be(true);
+}
 ON_EVERY_BACKEND(what_sendfile_cannot_do)
 
 TEST(an_empty_file_is_0)
@@ -218,3 +226,137 @@ TEST(an_empty_file_is_0)
     EXPECT_EQ(close(fd), 0);
 }
 ON_EVERY_BACKEND(an_empty_file_is_0)
+
+/* -------------------------------------------------------------------------
+ * Whatever others do to the descriptor meanwhile, it waits only as it should
+ * ---------------------------------------------------------------------- */
+
+struct hammer {
+    int s;
+    int fd;
+    int other; /* errors that are not EAGAIN */
+    atomic_int *ended;
+};
+
+/* No room: each of these must come back at once. */
+static void *hammer(void *arg)
+{
+    struct hammer *h = arg;
+
+    for (int i = 0; i < 3000; i++) {
+        off_t off = 0;
+
+        h->other += stoa_sendfile(h->s, h->fd, &off, 0) >= 0 || errno != EAGAIN;
+    }
+    atomic_fetch_add(h->ended, 1);
+    return NULL;
+}
+
+/* Another who has the open file turns O_NONBLOCK off, again and again. */
+static void *turn_off(void *arg)
+{
+    struct hammer *h = arg;
+
+    while (atomic_load(h->ended) == 0)
+        fcntl(h->fd, F_SETFL, fcntl(h->fd, F_GETFL) & ~O_NONBLOCK);
+    return NULL;
+}
+
+/* Both threads are through in time.  One that hangs is freed by the peer, which reads. */
+static void both_come_back(struct pair *p, pthread_t *t, atomic_int *ended)
+{
+    static char buf[65536];
+    double start = now();
+
+    while (atomic_load(ended) < 2 && now() - start < 20)
+        usleep(1000);
+    EXPECT_EQ(atomic_load(ended), 2);
+    stoa_settimeout(p->far, 0.01);
+    while (atomic_load(ended) < 2)
+        (void)!stoa_recv(p->far, buf, sizeof(buf), 0);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQ(pthread_join(t[i], NULL), 0);
+}
+
+static void full_pair(struct pair *p)
+{
+    *p = pair_of(UNIX_STREAM);
+    stoa_settimeout(p->near, 0);
+    fill(p->near);
+}
+
+TEST(two_at_once_on_one_socket)
+{
+    for (int dup = 0; dup < 2; dup++) {
+        atomic_int ended = 0;
+        struct pair p;
+        int fd = file_make(100000);
+        pthread_t t[2];
+
+        full_pair(&p);
+        struct hammer h[2] = {{.s = p.near, .fd = fd, .ended = &ended},
+                              {.s = dup ? stoa_dup(p.near) : p.near, .fd = fd, .ended = &ended}};
+        for (int i = 0; i < 2; i++)
+            EXPECT_EQ(pthread_create(&t[i], NULL, hammer, &h[i]), 0);
+        both_come_back(&p, t, &ended);
+        EXPECT_EQ(h[0].other + h[1].other, 0);
+        EXPECT_EQ(fcntl(stoa_fileno(p.near), F_GETFL) & O_NONBLOCK, 0);
+        if (dup)
+            EXPECT_OK(stoa_close(h[1].s));
+        pair_close(&p);
+        EXPECT_EQ(close(fd), 0);
+    }
+}
+
+TEST(another_turns_the_flag_off)
+{
+    atomic_int ended = 0;
+    struct pair p;
+    int fd = file_make(100000);
+    pthread_t t[2];
+
+    full_pair(&p);
+    struct hammer h = {.s = p.near, .fd = fd, .ended = &ended};
+    struct hammer other = {.fd = stoa_fileno(p.near), .ended = &ended};
+    EXPECT_EQ(pthread_create(&t[0], NULL, hammer, &h), 0);
+    EXPECT_EQ(pthread_create(&t[1], NULL, turn_off, &other), 0);
+    double start = now();
+    while (atomic_load(&ended) < 1 && now() - start < 20)
+        usleep(1000);
+    EXPECT_EQ(atomic_load(&ended), 1);
+    atomic_store(&ended, 2);
+    both_come_back(&p, t, &ended);
+    EXPECT_EQ(h.other, 0);
+    pair_close(&p);
+    EXPECT_EQ(close(fd), 0);
+}
+
+/* Of a socket that others have, too. */
+TEST(a_file_goes_over_a_shared_socket)
+{
+    const size_t len = 1000001;
+    int fd = file_make(len);
+
+    for (int own = 0; own < 2; own++) {
+        struct pair p = pair_make();
+        int copy = stoa_dup(p.near);
+        struct sink sink = {.s = p.far, .from = 5};
+        struct beside b;
+        off_t off = 5;
+
+        EXPECT_EQ(lseek(fd, 5, SEEK_SET), 5);
+        beside(&b, check_bytes, &sink);
+        EXPECT_EQ(stoa_sendfile(p.near, fd, own ? NULL : &off, len - 10), len - 10);
+        EXPECT_EQ(off, own ? 5 : len - 5);
+        EXPECT_EQ(lseek(fd, 0, SEEK_CUR), own ? len - 5 : 5);
+        EXPECT_EQ(stoa_sendfile(p.near, fd, own ? NULL : &off, 100), 5);
+        EXPECT_EQ(stoa_sendfile(p.near, fd, own ? NULL : &off, 0), 0);
+        EXPECT_EQ(own ? lseek(fd, 0, SEEK_CUR) : off, len);
+        EXPECT_OK(stoa_shutdown(p.near, SHUT_WR) | stoa_close(copy));
+        EXPECT_EQ(beside_join(&b), 0);
+        EXPECT_EQ(b.result, len - 5);
+        pair_close(&p);
+    }
+    EXPECT_EQ(close(fd), 0);
+}
+ON_EVERY_PAIRING(a_file_goes_over_a_shared_socket)
