@@ -32,6 +32,15 @@ static const struct place on_epoll_worker = {
     .backend = "epoll", .beside = BESIDE_WORKER, .beside_backend = "epoll"};
 static const struct place on_epoll_thread = {.backend = "epoll", .beside = BESIDE_THREAD};
 static const struct place on_thread_epoll = {.beside = BESIDE_WORKER, .beside_backend = "epoll"};
+static const struct place on_uring = {.backend = "uring", .beside = BESIDE_FIBER};
+static const struct place on_uring_worker = {
+    .backend = "uring", .beside = BESIDE_WORKER, .beside_backend = "uring"};
+static const struct place on_uring_thread = {.backend = "uring", .beside = BESIDE_THREAD};
+static const struct place on_thread_uring = {.beside = BESIDE_WORKER, .beside_backend = "uring"};
+static const struct place on_uring_epoll = {
+    .backend = "uring", .beside = BESIDE_WORKER, .beside_backend = "epoll"};
+static const struct place on_epoll_uring = {
+    .backend = "epoll", .beside = BESIDE_WORKER, .beside_backend = "uring"};
 
 const struct place *place = &on_thread;
 
@@ -70,8 +79,20 @@ static int first_fiber(void *arg)
     return 0;
 }
 
+/* A kernel may be without io_uring, or refuse it. */
+static bool is_there(const char *backend)
+{
+    struct stoa_options o = {.size = sizeof(o), .backend = backend};
+
+    return !backend || stoa_run(nothing, NULL, &o) == 0 || !said("not available");
+}
+
 static void run_in(const struct place *where, void (*body)(void))
 {
+    if (!is_there(where->backend) || !is_there(where->beside_backend)) {
+        SKIP(stoa_errmsg());
+        return;
+    }
     place = where;
     if (where->backend) {
         struct stoa_options o = options_here();
@@ -100,6 +121,36 @@ void run_epoll_thread(void (*body)(void))
 void run_thread_epoll(void (*body)(void))
 {
     run_in(&on_thread_epoll, body);
+}
+
+void run_uring(void (*body)(void))
+{
+    run_in(&on_uring, body);
+}
+
+void run_uring_worker(void (*body)(void))
+{
+    run_in(&on_uring_worker, body);
+}
+
+void run_uring_thread(void (*body)(void))
+{
+    run_in(&on_uring_thread, body);
+}
+
+void run_thread_uring(void (*body)(void))
+{
+    run_in(&on_thread_uring, body);
+}
+
+void run_uring_epoll(void (*body)(void))
+{
+    run_in(&on_uring_epoll, body);
+}
+
+void run_epoll_uring(void (*body)(void))
+{
+    run_in(&on_epoll_uring, body);
 }
 
 /* -------------------------------------------------------------------------

@@ -12,6 +12,8 @@
  *   name/epoll+thread   fiber, and a thread beside it
  *   name/thread+epoll   thread, and a fiber beside it
  *
+ * and the same with uring for epoll, and each of the two beside the other.
+ *
  * A new backend is a row in backends.c and a line in ON_EVERY_BACKEND.
  * It knows stoa.h alone, nothing of the library's inside.
  */
@@ -43,19 +45,32 @@ void run_epoll(void (*body)(void));
 void run_epoll_worker(void (*body)(void));
 void run_epoll_thread(void (*body)(void));
 void run_thread_epoll(void (*body)(void));
+void run_uring(void (*body)(void));
+void run_uring_worker(void (*body)(void));
+void run_uring_thread(void (*body)(void));
+void run_thread_uring(void (*body)(void));
+void run_uring_epoll(void (*body)(void));
+void run_epoll_uring(void (*body)(void));
 
-#define ON_EVERY_BACKEND(name) T_CASE(name, name##_epoll, #name "/epoll", run_epoll)
+#define ON_EVERY_BACKEND(name)                                                                     \
+    T_CASE(name, name##_epoll, #name "/epoll", run_epoll)                                          \
+    T_CASE(name, name##_uring, #name "/uring", run_uring)
 
 #define ON_EVERY_PAIRING(name)                                                                     \
     ON_EVERY_BACKEND(name)                                                                         \
     T_CASE(name, name##_worker, #name "/epoll+worker", run_epoll_worker)                           \
     T_CASE(name, name##_thread, #name "/epoll+thread", run_epoll_thread)                           \
-    T_CASE(name, name##_mixed, #name "/thread+epoll", run_thread_epoll)
+    T_CASE(name, name##_mixed, #name "/thread+epoll", run_thread_epoll)                            \
+    T_CASE(name, name##_uring_worker, #name "/uring+worker", run_uring_worker)                     \
+    T_CASE(name, name##_uring_thread, #name "/uring+thread", run_uring_thread)                     \
+    T_CASE(name, name##_thread_uring, #name "/thread+uring", run_thread_uring)                     \
+    T_CASE(name, name##_uring_epoll, #name "/uring+epoll", run_uring_epoll)                        \
+    T_CASE(name, name##_epoll_uring, #name "/epoll+uring", run_epoll_uring)
 
 /* For promises about fibers: the body runs in a fiber only. */
 #define FIBER_TEST(name)                                                                           \
     static void name(void);                                                                        \
-    T_CASE(name, name##_epoll, #name "/epoll", run_epoll)                                          \
+    ON_EVERY_BACKEND(name)                                                                         \
     static void name(void)
 
 static inline bool on_fiber(void)

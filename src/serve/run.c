@@ -63,7 +63,7 @@ bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
     if (!backend)
         backend = "";
     text_quote(&t, backend, strlen(backend));
-    text_add(&t, "; there is \"epoll\"");
+    text_add(&t, "; there are \"epoll\" and \"uring\"");
     return false;
 }
 
