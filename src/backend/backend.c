@@ -4,6 +4,9 @@
  */
 #include "backend/backend.h"
 
+#include "backend/probe.h"
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,8 @@ static const struct backend_ops *const backends[] = {
     &epoll_ops,
     &uring_ops,
 };
+
+#define NBACKEND (sizeof(backends) / sizeof(backends[0]))
 
 _Atomic(int (*)(void)) interrupt_hook;
 
@@ -35,14 +40,43 @@ bool op_someone_waits(const struct op *op)
     return false;
 }
 
-const struct backend_ops *backend_choose(const char *name)
+static bool is_there(const struct backend_ops *ops)
+{
+    return !ops->probe || ops->probe() == 0;
+}
+
+/* NULL: any will do. */
+static const char *wish(const char *name)
 {
     if (!name)
         name = getenv("STOA_BACKEND");
-    if (!name || !*name)
-        return backends[0];
-    for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
-        if (strcmp(backends[i]->name, name) == 0)
+    return name && *name ? name : NULL;
+}
+
+const struct backend_ops *backend_choose(const char *name)
+{
+    name = wish(name);
+    for (size_t i = 0; i < NBACKEND; i++)
+        if ((!name || strcmp(backends[i]->name, name) == 0) && is_there(backends[i]))
             return backends[i];
     return NULL;
+}
+
+void backend_missing(const char *name, struct text *why)
+{
+    name = wish(name);
+    if (name && strcmp(name, uring_ops.name) == 0) {
+        text_add(why, "io_uring is not available here (");
+        text_add(why, probe_reason(probe_uring()));
+        text_add(why, ")");
+        return;
+    }
+    text_add(why, "there is no backend ");
+    text_quote(why, name ? name : "", name ? strlen(name) : 0);
+    text_add(why, "; there are ");
+    for (size_t i = 0; i < NBACKEND; i++) {
+        text_add(why, i == 0 ? "\"" : i + 1 < NBACKEND ? "\", \"" : "\" and \"");
+        text_add(why, backends[i]->name);
+    }
+    text_add(why, "\"");
 }

@@ -35,6 +35,7 @@
 #include <sys/socket.h>
 
 struct loop;
+struct text;
 
 /* A message to another thread's loop: run there, in its turn. */
 struct post {
@@ -127,6 +128,9 @@ enum backend_close {
 struct backend_ops {
     const char *name;
 
+    /* Is it to be had here?  0, negative errno; NULL: always. */
+    int (*probe)(void);
+
     /* A loop's life.  0; negative errno when the kernel refuses. */
     int (*open)(struct loop *l);
     void (*shut)(struct loop *l);
@@ -171,8 +175,12 @@ extern const struct backend_ops block_ops;
 extern const struct backend_ops epoll_ops;
 extern const struct backend_ops uring_ops;
 
-/* The backend called name, or the best one for NULL; NULL when there is none. */
+/* The backend called name, or by STOA_BACKEND for NULL, or the best that is to be had; NULL when
+ * that one is not. */
 const struct backend_ops *backend_choose(const char *name);
+
+/* Why backend_choose(name) has given NULL. */
+void backend_missing(const char *name, struct text *why);
 
 /* The calling thread's loop, NULL on a plain thread. */
 extern __thread struct loop *loop_here __attribute__((tls_model("initial-exec")));

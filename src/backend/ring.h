@@ -43,8 +43,9 @@ void ring_close(struct ring *r);
 struct io_uring_sqe *ring_sqe(struct ring *r);
 
 /* Give the kernel all entries, let it do what it has put off, and wait for nwait completions
- * or, when it is not UINT64_MAX, for that many nanoseconds. */
-void ring_enter(struct ring *r, unsigned nwait, uint64_t wait_ns);
+ * or, when it is not UINT64_MAX, for that many nanoseconds; a signal ends it, too.
+ * 0; a negative errno when this kernel does not do that. */
+int ring_enter(struct ring *r, unsigned nwait, uint64_t wait_ns);
 
 /* Has the kernel put something off, or we, that ring_enter() would do? */
 bool ring_has_work(const struct ring *r);

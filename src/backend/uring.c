@@ -28,6 +28,8 @@
 #include "backend/kernel.h"
 #include "backend/life.h"
 #include "backend/loop.h"
+#include "backend/probe.h"
+#include "base/check.h"
 #include "base/limits.h"
 
 #include <errno.h>
@@ -365,6 +367,13 @@ static void take_all(struct loop *l)
     }
 }
 
+static void enter(struct loop *l, unsigned nwait, uint64_t wait_ns)
+{
+    int e = ring_enter(&l->ring, nwait, wait_ns);
+
+    CHECK(e == 0, "the kernel refuses to enter a ring that it has made");
+}
+
 static uint64_t nanoseconds(uint64_t until_ns)
 {
     uint64_t now;
@@ -384,9 +393,9 @@ static void uring_wait(struct loop *l, uint64_t until_ns)
         sleeps = !loop_has_mail(l);
     }
     if (sleeps)
-        ring_enter(&l->ring, 1, nanoseconds(until_ns));
+        enter(l, 1, nanoseconds(until_ns));
     else if (ring_has_work(&l->ring))
-        ring_enter(&l->ring, 0, 0);
+        enter(l, 0, 0);
     atomic_store_explicit(&l->asleep, false, memory_order_relaxed);
     l->signalled = sleeps && !ring_ahead(&l->ring, 0);
     take_all(l);
@@ -397,13 +406,14 @@ static void uring_settle(struct loop *l, struct backend_sock *s)
     if (atomic_load(&s->polled))
         cancel_entry(l, address(s) | FOR_GUESTS);
     while (atomic_load(&s->nflight) > 0) {
-        ring_enter(&l->ring, 1, UINT64_MAX);
+        enter(l, 1, UINT64_MAX);
         take_all(l);
     }
 }
 
 const struct backend_ops uring_ops = {
     .name = "uring",
+    .probe = probe_uring,
     .open = uring_open,
     .shut = uring_shut,
     .submit = uring_submit,

@@ -17,8 +17,6 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 
 #define SPARE_DESCRIPTORS 64 /* kept back from max_conns' default: listeners, logs, files */
@@ -58,12 +56,7 @@ bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
     }
     if (backend_choose(backend))
         return true;
-    backend = backend ? backend : getenv("STOA_BACKEND");
-    text_add(&t, "there is no backend ");
-    if (!backend)
-        backend = "";
-    text_quote(&t, backend, strlen(backend));
-    text_add(&t, "; there are \"epoll\" and \"uring\"");
+    backend_missing(backend, &t);
     return false;
 }
 
