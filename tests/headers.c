@@ -5,6 +5,7 @@
  */
 #include <stoa.h>
 #include <stoa/serve.h>
+#include <stoa/sim.h>
 
 static void handler(int conn, void *arg)
 {

@@ -24,8 +24,8 @@ compile() { # NAME COMPILER FLAG... FILE
 }
 
 echo "TAP version 13"
-echo "1..12"
-for header in stoa.h stoa/serve.h; do
+echo "1..17"
+for header in stoa.h stoa/serve.h stoa/sim.h; do
     printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$tmp/alone.c"
     cp "$tmp/alone.c" "$tmp/alone.cc"
     # Without _GNU_SOURCE: what stoa.h needs it must ask for itself.

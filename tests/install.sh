@@ -41,8 +41,8 @@ flags() {
 }
 
 installed() {
-    for file in include/stoa.h include/stoa/serve.h libstoa.so libstoa.so.0 libstoa.a \
-        pkgconfig/stoa.pc bin/stoa; do
+    for file in include/stoa.h include/stoa/serve.h include/stoa/sim.h libstoa.so libstoa.so.0 \
+        libstoa.a pkgconfig/stoa.pc bin/stoa; do
         find "$root" -path "*/$file" | grep . || { echo "$file is missing" && return 1; }
     done
 }

@@ -20,8 +20,9 @@ FLOORS = {
     'fiber': ['base'],
     'diag': ['base'],
     'backend': ['base', 'fiber'],
+    'sim': ['base', 'fiber', 'backend'],
     'net': ['base', 'diag', 'backend', 'fiber/fiber.h'],
-    'serve': ['base', 'fiber', 'backend', 'net'],
+    'serve': ['base', 'fiber', 'backend', 'sim', 'net'],
     'cli': ['base', 'diag'],
 }
 PUBLIC = ['net', 'serve', 'cli']  # the floors that know stoa.h

@@ -8,8 +8,10 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct backend_ops *const backends[] = {
     &epoll_ops,
@@ -51,6 +53,25 @@ static const char *wish(const char *name)
     if (!name)
         name = getenv("STOA_BACKEND");
     return name && *name ? name : NULL;
+}
+
+void backend_drop(int fd)
+{
+    const struct backend_ops *ops = backend_here();
+
+    if (!ops->end || ops->end(fd, CLOSE_PLAIN) == -ENOTSOCK)
+        close(fd);
+}
+
+int backend_dup(int fd)
+{
+    const struct backend_ops *ops = backend_here();
+    int copy = ops->dup ? ops->dup(fd) : -ENOTSOCK;
+
+    if (copy != -ENOTSOCK)
+        return copy;
+    copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : copy;
 }
 
 const struct backend_ops *backend_choose(const char *name)

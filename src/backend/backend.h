@@ -29,6 +29,7 @@
 #include "base/list.h"
 #include "fiber/fiber.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -169,6 +170,14 @@ struct backend_ops {
     int (*setopt)(struct backend_sock *s, int level, int option, const void *v, socklen_t len);
     int (*close)(struct backend_sock *s, enum backend_close how);
     uint64_t (*now)(void);
+
+    /* What is not the machine's own in a simulated network; NULL = the machine's.  The first
+     * two: -ENOTSOCK for a descriptor that is the machine's all the same. */
+    int (*end)(int fd, enum backend_close how); /* close it; close() has seen to its users */
+    int (*dup)(int fd);
+    int (*resolve)(const char *host, struct in6_addr *list, int n, uint64_t until_ns);
+    int (*offload)(int (*fn)(void *arg), void *arg, int *error);
+    int (*remove_stale)(const struct sockaddr *path, socklen_t len); /* net/path.c */
 };
 
 extern const struct backend_ops block_ops;
@@ -187,6 +196,10 @@ extern __thread struct loop *loop_here __attribute__((tls_model("initial-exec"))
 
 /* The backend of the calling thread. */
 const struct backend_ops *backend_here(void);
+
+/* A descriptor that no socket has: close it, or get another one for the same file. */
+void backend_drop(int fd);
+int backend_dup(int fd);
 
 /* Do it, waiting as the place of the call does.  Returns op->res.  The same op may be
  * run again (the next part of a sendall): its deadline then stays the same. */

@@ -250,6 +250,11 @@ static int take_descriptor(struct backend_sock *s, struct loop *home, enum backe
 
 static int close_descriptor(int fd, enum backend_close how)
 {
+    const struct backend_ops *ops = backend_here();
+    int r = ops->end ? ops->end(fd, how) : -ENOTSOCK;
+
+    if (r != -ENOTSOCK)
+        return r;
     switch (how) {
     case CLOSE_DETACH:
         return fd;

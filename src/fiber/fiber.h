@@ -48,6 +48,7 @@ struct local {
     int (*entry)(void *arg);
     void *entry_arg;
     void *context; /* of who started it, for entry */
+    void *host;    /* sim/'s: where it runs in a simulated network; those it starts, too */
 };
 
 /* It lies at the top of its own stack, so an idle fiber costs one page in all. */

@@ -206,10 +206,12 @@ static void race_begin_next(struct race *race)
     struct attempt *a = &race->attempt[race->begun++];
 
     a->fiber = fiber_go(&loop_here->sched, attempt_fiber, a);
-    if (!a->fiber)
+    if (!a->fiber) {
         a->error = -ENOMEM;
-    else
-        race->alive++;
+        return;
+    }
+    a->fiber->local.host = fiber_self()->local.host;
+    race->alive++;
 }
 
 /* End the losers: cancel what waits, close what came too late. */

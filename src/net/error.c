@@ -72,6 +72,8 @@ static const char *const verbs[VERB_COUNT] = {
     [VERB_SLEEP] = "sleep",
     [VERB_YIELD] = "yield",
     [VERB_OFFLOAD] = "offload",
+    [VERB_SIM_RUN] = "sim_run",
+    [VERB_SIM_HOST] = "sim_host",
 };
 
 /* What a code means, and what to do, where that does not depend on the call. */

@@ -59,6 +59,8 @@ enum verb {
     VERB_SLEEP,
     VERB_YIELD,
     VERB_OFFLOAD,
+    VERB_SIM_RUN,
+    VERB_SIM_HOST,
     VERB_COUNT,
 };
 

@@ -9,11 +9,9 @@
 #include "net/sock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
-#include <unistd.h>
 
 union control {
     struct cmsghdr align;
@@ -38,16 +36,16 @@ static int descriptor_of(int fd_or_handle)
     if (!so)
         return -EBADF;
     atomic_store(&so->b.shared, true);
-    fd = fcntl(life_fd(&so->b), F_DUPFD_CLOEXEC, 0);
+    fd = backend_dup(life_fd(&so->b));
     sock_leave(so);
-    return fd < 0 ? -errno : fd;
+    return fd;
 }
 
 static void close_copies(const int *from, const int *fds, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (is_handle(from[i]))
-            close(fds[i]);
+            backend_drop(fds[i]);
 }
 
 static ssize_t send_fds(int s, const void *buf, size_t len, const int *fds, size_t n)
@@ -109,7 +107,7 @@ static size_t take(struct msghdr *m, int *fds, size_t room)
             if (came < room)
                 fds[came] = fd;
             else
-                close(fd);
+                backend_drop(fd);
             came++;
         }
     }
@@ -136,7 +134,7 @@ ssize_t stoa_recv_fds(int s, void *buf, size_t len, int *fds, size_t *n)
     came = take(&m, fds, room);
     if (came > room || (m.msg_flags & MSG_CTRUNC)) {
         for (size_t i = 0; i < came && i < room; i++)
-            close(fds[i]);
+            backend_drop(fds[i]);
         return error_out_done(VERB_RECV_FDS, s, -EMSGSIZE, (size_t)r);
     }
     *n = came;

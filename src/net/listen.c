@@ -25,7 +25,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 static bool is_inet(const struct backend_sock *b)
 {
@@ -175,7 +174,7 @@ static int accept_one(int s, struct stoa_addr *peer)
         return (int)fd;
     conn = sock_make((int)fd, so->b.family, so->b.type, so->proto);
     if (conn < 0) {
-        close((int)fd);
+        backend_drop((int)fd);
         return conn;
     }
     peer->type = so->b.type;

@@ -22,6 +22,7 @@
  */
 #include "net/name.h"
 
+#include "backend/backend.h"
 #include "backend/offload.h"
 #include "base/text.h"
 #include "net/name_server.h"
@@ -199,13 +200,37 @@ static int no_answer(int rc, struct text *why)
     return rc;
 }
 
+/* The hosts of a simulated network. */
+static int ask_simulation(const struct addr_parts *p, int family, int socktype, uint64_t until_ns,
+                          struct stoa_addr *list, size_t n, struct text *why)
+{
+    struct in6_addr found[DIAL_ADDRESSES_MAX];
+    struct addr_parts numeric = *p;
+    size_t count = 0;
+    int r = backend_here()->resolve(p->host, found, DIAL_ADDRESSES_MAX, until_ns);
+
+    for (int i = 0; i < r && count < n; i++) {
+        numeric.family = IN6_IS_ADDR_V4MAPPED(&found[i]) ? AF_INET : AF_INET6;
+        memcpy(&numeric.ipv4, found[i].s6_addr + 12, sizeof(numeric.ipv4));
+        numeric.ipv6 = found[i];
+        if (addr_numeric(&list[count], &numeric, family) == 0)
+            list[count++].type = socktype;
+    }
+    if (r >= 0 && count == 0)
+        text_add(why, "the simulated network has no such host");
+    return r < 0 ? r : count ? (int)count : -ENOENT;
+}
+
 int name_resolve(const struct addr_parts *p, int family, int socktype, bool passive,
                  uint64_t until_ns, struct stoa_addr *list, size_t n, char *why, size_t why_len)
 {
     struct text t;
-    struct lookup *l = calloc(1, sizeof(*l));
+    struct lookup *l;
 
     text_init(&t, why, why_len);
+    if (backend_here()->resolve && p->family == AF_UNSPEC && *p->host && p->port >= 0)
+        return ask_simulation(p, family, socktype, until_ns, list, n, &t);
+    l = calloc(1, sizeof(*l));
     if (!l)
         return -ENOMEM;
     l->parts = *p;

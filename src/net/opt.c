@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
@@ -25,7 +24,7 @@ static int own(int fd, int family, int type, int proto)
         return fd;
     s = sock_make(fd, family, type & ~TYPE_FLAGS, proto);
     if (s < 0)
-        close(fd);
+        backend_drop(fd);
     else if (type & SOCK_NONBLOCK)
         stoa_settimeout(s, 0);
     return s;
@@ -74,9 +73,10 @@ int stoa_socketpair(int family, int type, int proto, int pair[2])
 
 static int option_of(int fd, int option, int *value)
 {
+    struct backend_sock s = {.fd = fd};
     socklen_t len = sizeof(*value);
 
-    return getsockopt(fd, SOL_SOCKET, option, value, &len) < 0 ? -errno : 0;
+    return backend_here()->getopt(&s, SOL_SOCKET, option, value, &len);
 }
 
 /* An adopted listener is made non-blocking: accept4(2) has no flag for one call. */
@@ -128,8 +128,9 @@ int stoa_dup(int s)
 
     if (!so)
         return (int)error_out(VERB_DUP, s, -EBADF);
-    r = fcntl(life_fd(&so->b), F_DUPFD_CLOEXEC, 0);
-    r = r < 0 ? -errno : own(r, so->b.family, so->b.type, so->proto);
+    r = backend_dup(life_fd(&so->b));
+    if (r >= 0)
+        r = own(r, so->b.family, so->b.type, so->proto);
     if (r >= 0) {
         copy = sock_at(r);
         atomic_store(&so->b.shared, true);

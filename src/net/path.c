@@ -126,9 +126,25 @@ static int bind_and_listen(struct backend_sock *s, const struct sockaddr *sa, so
     return r == 0 && backlog >= 0 ? ops->listen(s, backlog) : r;
 }
 
+/* In a simulated network a path is a name, and no file. */
+static int simulated_bind(struct backend_sock *s, const struct sockaddr *sa, socklen_t len,
+                          int backlog)
+{
+    int r = bind_and_listen(s, sa, len, backlog);
+
+    if (r == -EADDRINUSE)
+        r = backend_here()->remove_stale(sa, len);
+    else
+        return r;
+    return r == 0 ? bind_and_listen(s, sa, len, backlog) : r;
+}
+
 int path_bind(struct backend_sock *s, const struct sockaddr *sa, socklen_t len, unsigned mode,
               int backlog)
 {
+    if (backend_here()->remove_stale)
+        return simulated_bind(s, sa, len, backlog);
+
     char path[PATH_LEN + 1] = "";
     int folder, r;
 

@@ -66,6 +66,7 @@ int group_go(struct stoa_group *g, int (*entry)(void *arg), void *arg, void *con
     f->local.entry = entry;
     f->local.entry_arg = arg;
     f->local.context = context;
+    f->local.host = fiber_self()->local.host;
     f->local.group = g;
     if (g) {
         CHECK(g->loop == loop_here, "a group's fibers must be of one worker");
