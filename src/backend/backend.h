@@ -253,6 +253,16 @@ static inline bool op_is_apart(const struct op *op)
 /* Does another operation of its socket wait for the same already?  Then that is first. */
 bool op_someone_waits(const struct op *op);
 
+/* poll(2)'s other words for what is told as POLLIN and POLLOUT. */
+#define EVENTS_IN  (POLLIN | POLLRDNORM | POLLRDBAND | POLLRDHUP)
+#define EVENTS_OUT (POLLOUT | POLLWRNORM | POLLWRBAND)
+
+/* What an operation may wait for that is worth another attempt now. */
+static inline int op_hopes(int events)
+{
+    return events | (events & POLLIN ? EVENTS_IN : 0) | (events & POLLOUT ? EVENTS_OUT : 0);
+}
+
 /* What stoa_oninterrupt() set; asked after a signal and between partial sends.
  * 0, or -ECANCELED. */
 extern _Atomic(int (*)(void)) interrupt_hook;

@@ -13,6 +13,7 @@
 #include "backend/guest.h"
 #include "backend/kernel.h"
 #include "backend/life.h"
+#include "base/limits.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -75,6 +76,15 @@ static int wait_until(struct pollfd *p, nfds_t n, uint64_t until_ns)
     return ppoll(p, n, until_ns == WHEEL_NEVER ? NULL : &t, NULL) < 0 ? -errno : 0;
 }
 
+/* POLLERR alone is an error that the next attempt tells of, or an error queue (IP_RECVERR)
+ * that nobody reads: then poll(2) tells of it for ever, and each time we rest a moment. */
+static uint64_t rest_until(uint64_t until_ns)
+{
+    uint64_t end = kernel_now() + ERROR_QUEUE_REST_NS;
+
+    return end < until_ns ? end : until_ns;
+}
+
 int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns)
 {
     struct pollfd p[2] = {
@@ -82,6 +92,7 @@ int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns)
         {.fd = s ? life_fd(s) : -1, .events = (short)w->events},
     };
     uint64_t count;
+    bool rests = false;
 
     for (;;) {
         int r = wait_until(p, 2, until_ns);
@@ -96,9 +107,13 @@ int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns)
             return r;
         if (p[0].revents && read(w->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             return -errno;
-        if (p[0].revents || p[1].revents)
-            return 0;
-        return -ETIME;
+        if (!p[0].revents && p[1].revents == POLLERR) {
+            until_ns = rest_until(until_ns);
+            p[1].fd = -1;
+            rests = true;
+            continue;
+        }
+        return p[0].revents || p[1].revents || rests ? 0 : -ETIME;
     }
 }
 

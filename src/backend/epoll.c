@@ -100,7 +100,7 @@ static int arm_more(struct loop *l, struct backend_sock *s, uint8_t need)
 static int arm(struct loop *l, struct op *op)
 {
     struct backend_sock *s = op->sock;
-    uint8_t need = (uint8_t)(ARMED_IN | (op_events(op) & POLLOUT ? ARMED_OUT : 0));
+    uint8_t need = (uint8_t)(ARMED_IN | (op_events(op) & EVENTS_OUT ? ARMED_OUT : 0));
     int r;
 
     if ((s->armed & need) == need)
@@ -244,7 +244,7 @@ static void edge(struct loop *l, struct backend_sock *s, uint32_t events)
         s->heard &= (uint8_t)~HEARD_EMPTY;
     if (atomic_load_explicit(&s->nwaiter, memory_order_relaxed))
         guest_wake(s, mean);
-    try_all(l, s, mean);
+    try_all(l, s, op_hopes(mean));
 }
 
 static int milliseconds(uint64_t until_ns)

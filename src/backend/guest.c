@@ -58,7 +58,7 @@ void guest_wake(struct backend_sock *s, int events)
         struct waiter *w = CONTAINER(at, struct waiter, link);
 
         next = at->next;
-        if (!(w->events & events) && life_fits(life, w->life))
+        if (!(w->events & op_hopes(events)) && life_fits(life, w->life))
             continue;
         list_remove(at);
         list_add(&taken, at);

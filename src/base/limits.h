@@ -44,6 +44,9 @@
 #define UNIX_FULL_PAUSE_NS     ((uint64_t)1000 * 1000)
 #define UNIX_FULL_PAUSE_MAX_NS ((uint64_t)50 * 1000 * 1000)
 
+/* An error queue that nobody reads is looked past this often. */
+#define ERROR_QUEUE_REST_NS ((uint64_t)1000 * 1000)
+
 /* Polite close: a peer that goes on sending is listened to for so long. */
 #define LINGER_SILENCE_NS ((uint64_t)2 * 1000 * 1000 * 1000)
 #define LINGER_TOTAL_NS   ((uint64_t)30 * 1000 * 1000 * 1000)

@@ -2,6 +2,8 @@
  */
 #include "backends.h"
 
+#include <netinet/in.h>
+
 TEST(poll_tells_what_is)
 {
     EACH_STREAM (k) {
@@ -97,3 +99,103 @@ TEST(poll_for_reading_is_not_woken_by_room_to_write)
     pair_close(&p);
 }
 ON_EVERY_PAIRING(poll_for_reading_is_not_woken_by_room_to_write)
+
+/* Every event that poll(2) knows wakes who waits for it, alone. */
+static int poll_for(struct beside *me)
+{
+    int *what = me->arg;
+
+    about_to_wait(me);
+    return stoa_poll(what[0], what[1]);
+}
+
+TEST(every_event_wakes_who_waits_for_it)
+{
+    static const int events[] = {POLLIN,  POLLRDNORM, POLLIN | POLLOUT,   POLLRDHUP,
+                                 POLLOUT, POLLWRNORM, POLLOUT | POLLRDHUP};
+    static char sink[65536];
+
+    EACH_STREAM (k)
+        for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+            struct pair p = pair_of(k);
+            int what[] = {p.near, events[i]};
+            struct beside b;
+            size_t sum = fill(p.near);
+
+            stoa_settimeout(p.near, 5);
+            beside(&b, poll_for, what);
+            until_asleep(&b);
+            if (events[i] & (POLLOUT | POLLWRNORM))
+                while (sum > 0)
+                    sum -= (size_t)stoa_recv(p.far, sink, sizeof(sink), 0);
+            else if (events[i] == POLLRDHUP)
+                EXPECT_OK(stoa_shutdown(p.far, SHUT_WR));
+            else
+                EXPECT_OK(stoa_sendall(p.far, "x", 1, 0));
+            EXPECT(beside_join(&b) & events[i]);
+            pair_close(&p);
+        }
+}
+ON_EVERY_PAIRING(every_event_wakes_who_waits_for_it)
+
+/* -------------------------------------------------------------------------
+ * An error queue that nobody reads: poll(2) tells of it for ever
+ * ---------------------------------------------------------------------- */
+
+/* A socket with an error of an earlier datagram in its queue (ip(7), IP_RECVERR). */
+static int with_error_queue(void)
+{
+    int s = bound_make(UDP4), one = 1;
+    struct stoa_addr nobody;
+
+    EXPECT_OK(stoa_setsockopt(s, IPPROTO_IP, IP_RECVERR, &one, sizeof(one)));
+    EXPECT_OK(stoa_addr_parse(&nobody, nobody_there(UDP4).c));
+    EXPECT_EQ(stoa_sendto(s, "x", 1, 0, &nobody), 1);
+    EXPECT_EQ(stoa_poll(s, 0), POLLERR);
+    return s;
+}
+
+static int recv_one(struct beside *me)
+{
+    char c;
+
+    about_to_wait(me);
+    return (int)stoa_recv(*(int *)me->arg, &c, 1, 0);
+}
+
+TEST(an_error_queue_keeps_nobody_awake)
+{
+    int s = with_error_queue();
+    struct beside b;
+    char c;
+
+    EXPECT_ERR(stoa_recv(s, &c, 1, 0), ECONNREFUSED);
+    stoa_settimeout(s, 0.3);
+    double used = cpu();
+    EXPECT_ERR(stoa_recv(s, &c, 1, 0), ETIME);
+    EXPECT_LT(cpu() - used, 0.15);
+    stoa_settimeout(s, -1);
+    EXPECT_EQ(stoa_poll(s, POLLIN), POLLERR);
+
+    /* What comes is still told of, and so is a close. */
+    int other = bound_make(UDP4);
+    struct stoa_addr to = self_addr(s);
+    beside(&b, recv_one, &s);
+    until_asleep(&b);
+    EXPECT_EQ(stoa_sendto(other, "y", 1, 0, &to), 1);
+    EXPECT_EQ(beside_join(&b), 1);
+    beside(&b, recv_one, &s);
+    until_asleep(&b);
+    EXPECT_OK(stoa_close(s));
+    EXPECT_EQ(beside_join(&b), -1);
+    EXPECT_EQ(b.error, ECANCELED);
+    EXPECT_OK(stoa_close(other));
+}
+T_CASE(an_error_queue_keeps_nobody_awake, awake_epoll, "an_error_queue_keeps_nobody_awake/epoll",
+       run_epoll)
+T_CASE(an_error_queue_keeps_nobody_awake, awake_worker,
+       "an_error_queue_keeps_nobody_awake/epoll+worker", run_epoll_worker)
+T_CASE(an_error_queue_keeps_nobody_awake, awake_thread,
+       "an_error_queue_keeps_nobody_awake/epoll+thread", run_epoll_thread)
+T_CASE(an_error_queue_keeps_nobody_awake, awake_mixed,
+       "an_error_queue_keeps_nobody_awake/thread+epoll", run_thread_epoll)
