@@ -9,8 +9,8 @@
  * queue is empty, and with the edge armed before that receive whatever comes later is
  * told.  So the next receive waits without trying: one system call a message less.
  * The memory is given up for good (HEARD_END) once the end, an error or urgent data has
- * been told: those need not be told again.  UNIX streams have none: there a receive
- * also stops short at control messages.
+ * been told: those need not be told again.  Others have none: a UNIX stream's receive also stops
+ * short at control messages, an SCTP one's at the end of a message.
  *
  * Writability is asked for only when a send has had to wait (ARMED_OUT), for epoll would
  * otherwise tell it of every new connection.
@@ -140,7 +140,7 @@ static void remember(struct op *op, ssize_t r)
     struct backend_sock *s = op->sock;
 
     if (r > 0 && (size_t)r < op->len && (s->armed & ARMED_IN) && !(s->heard & HEARD_END) &&
-        s->type == SOCK_STREAM && s->family != AF_UNIX && !(op->flags & (MSG_PEEK | MSG_OOB)))
+        s->proto == IPPROTO_TCP && !(op->flags & (MSG_PEEK | MSG_OOB)))
         s->heard |= HEARD_EMPTY;
 }
 

@@ -156,7 +156,16 @@ static void tell_home(struct backend_sock *s)
         give_back(s);
 }
 
-void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t generation)
+/* 0 is the usual protocol: for a stream of the internet, TCP. */
+static uint16_t protocol_of(int family, int type, int proto)
+{
+    bool usual = !proto && type == SOCK_STREAM && (family == AF_INET || family == AF_INET6);
+
+    return (uint16_t)(usual ? IPPROTO_TCP : proto);
+}
+
+void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
+                uint32_t generation)
 {
     atomic_store(&s->fd, fd);
     atomic_store(&s->home, NULL);
@@ -173,6 +182,7 @@ void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t g
     s->child = atomic_load(&life_child);
     s->family = (uint8_t)family;
     s->type = (uint8_t)type;
+    s->proto = protocol_of(family, type, proto);
     s->home_link = (struct list){0};
     s->tell.run = told;
     atomic_store(&s->life, generation);

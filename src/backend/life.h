@@ -117,7 +117,8 @@ static inline bool life_is_shared(struct backend_sock *s)
 }
 
 /* A socket for a descriptor: alive, nobody's home. */
-void life_begin(struct backend_sock *s, int fd, int family, int type, uint32_t generation);
+void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
+                uint32_t generation);
 
 /* Make l, the caller's loop, the home of a socket that has none.  Returns the home; NULL:
  * the socket's life does not fit. */

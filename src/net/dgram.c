@@ -15,19 +15,18 @@ ssize_t stoa_recvfrom(int s, void *buf, size_t len, int flags, struct stoa_addr 
     struct stoa_addr unwanted;
     struct stoa_addr *a = from ? from : &unwanted;
     struct op op = {.kind = OP_RECV, .flags = flags, .buf = buf, .len = len};
+    const struct stoa_sock *so = sock_at(s);
     ssize_t r;
 
     if (len > SSIZE_MAX)
         return error_out(VERB_RECVFROM, s, -EINVAL);
+    a->type = so ? so->b.type : 0; /* afterwards it may be closed, and its place another's */
     a->sa.ss_family = AF_UNSPEC;
     a->len = sizeof(a->sa);
     op.sa = (struct sockaddr *)&a->sa;
     op.sa_len = &a->len;
     r = sock_run(s, &op);
-    if (r < 0)
-        return error_out(VERB_RECVFROM, s, r);
-    a->type = sock_at(s)->b.type;
-    return r;
+    return r >= 0 ? r : error_out(VERB_RECVFROM, s, r);
 }
 
 ssize_t stoa_sendto(int s, const void *buf, size_t len, int flags, const struct stoa_addr *to)

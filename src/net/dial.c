@@ -52,13 +52,18 @@ static int connect_addr(int s, struct op *op, const struct stoa_addr *a)
     op->sa_len = &to.len;
     ssize_t r = sock_run(s, op);
 
-    if (r == 0 && met_itself(sock_at(s), &to)) {
+    if (r < 0)
+        return (int)r;
+    struct stoa_sock *so = sock_enter(s);
+    if (!so)
+        return -ECANCELED;
+    bool itself = met_itself(so, &to);
+    if (!itself)
+        sock_keep_peer(so, &to);
+    sock_leave(so);
+    if (itself)
         disconnect(s);
-        r = -EADDRNOTAVAIL;
-    }
-    if (r == 0)
-        sock_keep_peer(sock_at(s), &to);
-    return (int)r;
+    return itself ? -EADDRNOTAVAIL : 0;
 }
 
 /* Connect by text; leaves a note.  0 or negative errno. */
@@ -69,12 +74,17 @@ static int connect_text(int s, const char *addr)
     struct op op = {.kind = OP_CONNECT};
     int r = so ? scope_check(&fiber_self()->local) : -EBADF;
 
+    int family = 0, type = 0;
+
     if (so) {
+        family = so->b.family;
+        type = so->b.type;
+        op.sock = &so->b; /* the call has begun: see sock_run() */
         sock_leave(so);
         op.until_ns = sock_until(s);
     }
     if (r == 0)
-        r = where_find(&w, addr, so->b.family, so->b.type, false, op.until_ns);
+        r = where_find(&w, addr, family, type, false, op.until_ns);
     if (r == 0)
         r = w.n ? connect_addr(s, &op, &w.list[0]) : -EINVAL;
     error_out_why(VERB_CONNECT, s, r, addr, w.why);

@@ -101,7 +101,7 @@ int stoa_bind(int s, const char *addr)
     if (r == 0 && w.n == 0)
         return (int)error_out_why(VERB_BIND, s, -EINVAL, addr, "fd: is not an address to bind to");
     if (r == 0) {
-        r = -EBADF;
+        r = -ECANCELED; /* closed during the look-up */
         if (sock_enter(s)) {
             r = bind_addr(so, &w.list[0], 0, -1);
             sock_leave(so);
@@ -165,19 +165,22 @@ static int accept_one(int s, struct stoa_addr *peer)
         .sa = (struct sockaddr *)&peer->sa,
         .sa_len = &peer->len,
     };
-    struct stoa_sock *so = sock_at(s);
-    int conn;
+    const struct stoa_sock *so = sock_at(s);
 
+    if (!so)
+        return -EBADF;
+    /* The listener may be closed afterwards, and its place another's. */
+    int family = so->b.family, type = so->b.type, proto = so->b.proto;
     ssize_t fd = accept_fd(s, &op, peer);
 
     if (fd < 0)
         return (int)fd;
-    conn = sock_make((int)fd, so->b.family, so->b.type, so->proto);
+    int conn = sock_make((int)fd, family, type, proto);
     if (conn < 0) {
         backend_drop((int)fd);
         return conn;
     }
-    peer->type = so->b.type;
+    peer->type = type;
     sock_keep_peer(sock_at(conn), peer);
     return conn;
 }

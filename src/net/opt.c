@@ -130,7 +130,7 @@ int stoa_dup(int s)
         return (int)error_out(VERB_DUP, s, -EBADF);
     r = backend_dup(life_fd(&so->b));
     if (r >= 0)
-        r = own(r, so->b.family, so->b.type, so->proto);
+        r = own(r, so->b.family, so->b.type, so->b.proto);
     if (r >= 0) {
         copy = sock_at(r);
         atomic_store(&so->b.shared, true);
@@ -166,6 +166,8 @@ int stoa_shutdown(int s, int how)
 
     if (!so)
         return (int)error_out(VERB_SHUTDOWN, s, -EBADF);
+    if (how != SHUT_WR)
+        atomic_store(&so->deaf, true);
     r = backend_here()->shutdown(&so->b, how);
     sock_leave(so);
     return (int)error_out(VERB_SHUTDOWN, s, r);

@@ -121,9 +121,9 @@ int sock_make(int fd, int family, int type, int proto)
     atomic_store_explicit(&so->listening, false, memory_order_relaxed);
     atomic_store_explicit(&so->ended, false, memory_order_relaxed);
     atomic_store_explicit(&so->nfile, 0, memory_order_relaxed);
-    so->proto = (uint8_t)proto;
+    atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
     so->peer_len = 0;
-    life_begin(&so->b, fd, family, type, so->generation);
+    life_begin(&so->b, fd, family, type, proto, so->generation);
     return (int)((uint32_t)so->generation << SLOT_BITS | so->slot);
 }
 
@@ -182,6 +182,12 @@ int sock_pause(uint64_t ns, uint64_t until_ns)
     return r == -ETIME && end <= until_ns ? 0 : r;
 }
 
+/* What a further part of a call has met: a close under it has cancelled the call. */
+static ssize_t once_begun(const struct op *op, ssize_t r)
+{
+    return r == -EBADF && !life_fits(atomic_load(&op->sock->life), op->life) ? -ECANCELED : r;
+}
+
 /* A full UNIX queue cannot be polled for: try again after growing pauses. */
 __attribute__((cold)) static ssize_t until_there_is_room(struct op *op)
 {
@@ -192,9 +198,7 @@ __attribute__((cold)) static ssize_t until_there_is_room(struct op *op)
     while (r == -EXFULL) {
         r = sock_pause(pause_ns, op->until_ns);
         if (r == 0)
-            r = op_run(op);
-        if (r == -EBADF)
-            r = -ECANCELED;
+            r = once_begun(op, op_run(op));
         if (pause_ns < UNIX_FULL_PAUSE_MAX_NS)
             pause_ns *= 2;
     }
@@ -205,6 +209,7 @@ ssize_t sock_run(int s, struct op *op)
 {
     struct local *me = &fiber_self()->local;
     struct stoa_sock *so = sock_at(s);
+    bool begun = op->sock != NULL;
 
     if (unlikely(!so))
         return -EBADF;
@@ -215,7 +220,11 @@ ssize_t sock_run(int s, struct op *op)
     op_times(so, op, me);
     ssize_t r = op_run(op);
 
-    return likely(r != -EXFULL) ? r : until_there_is_room(op);
+    if (likely(r >= 0))
+        return r;
+    if (r == -EXFULL)
+        return until_there_is_room(op);
+    return begun ? once_begun(op, r) : r;
 }
 
 int sock_check(int s, int family, int type)

@@ -15,7 +15,7 @@ struct stoa_sock {
     _Alignas(64) struct backend_sock b; /* first: the backends' part */
     atomic_bool listening;
     atomic_bool ended; /* the peer's end of the stream has been read */
-    uint8_t proto;
+    atomic_bool deaf;  /* we have ended reading: what recv tells is not the peer's end */
     atomic_uint nfile;        /* open files of stoa_makefile() */
     uint32_t slot;            /* its place in the table, fixed for ever */
     uint32_t next_free;       /* in the table's queue of free slots */
@@ -48,7 +48,8 @@ void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer);
 
 /* Run op on s, with its timeout and the scope; op->life LIFE_FILE for a file of
  * stoa_makefile(), which lives on when the handle is closed.  Returns the result, negative errno
- * when it failed.  The same op may be run again with the same deadline. */
+ * when it failed.  The same op may be run again with the same deadline; one that has run,
+ * or names its socket already, has begun, and is then cancelled by a close. */
 ssize_t sock_run(int s, struct op *op);
 
 /* Wait so long without a socket: 0 after it; -ETIME when until_ns came first, -ECANCELED. */

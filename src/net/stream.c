@@ -22,10 +22,13 @@
 /* The peer has said goodbye: then a plain close loses nothing. */
 static void note_end(int s)
 {
-    struct stoa_sock *so = sock_at(s);
+    struct stoa_sock *so = sock_enter(s);
 
-    if (so->b.type == SOCK_STREAM)
+    if (!so)
+        return;
+    if (so->b.type == SOCK_STREAM && !atomic_load(&so->deaf))
         atomic_store_explicit(&so->ended, true, memory_order_relaxed);
+    sock_leave(so);
 }
 
 static ssize_t recv_all(int s, struct op *op, size_t *done)
@@ -103,8 +106,7 @@ ssize_t stoa_send(int s, const void *buf, size_t len, int flags)
     return likely(r >= 0) ? r : error_out(VERB_SEND, s, r);
 }
 
-/* Send what is left of len.  Between the parts a signal's hook may end the call; so does
- * a close under it. */
+/* Send what is left of len.  Between the parts a signal's hook may end the call. */
 static ssize_t send_rest(int s, struct op *op, size_t len, size_t *done)
 {
     const char *buf = op->buf;
@@ -118,7 +120,7 @@ static ssize_t send_rest(int s, struct op *op, size_t len, size_t *done)
         op->len = len - *done;
         r = sock_run(s, op);
         if (r < 0)
-            return r == -EBADF ? -ECANCELED : r;
+            return r;
         *done += (size_t)r;
     }
     return 0;
@@ -158,7 +160,5 @@ ssize_t stoa_sendfile(int s, int fd, off_t *off, size_t len)
     }
     if (r == -EAGAIN && done > 0)
         r = 0;
-    if (r == -EBADF && done > 0)
-        r = -ECANCELED;
     return error_out_done(VERB_SENDFILE, s, r < 0 ? r : (ssize_t)done, done);
 }

@@ -318,3 +318,72 @@ TEST(shutdown_is_for_all_who_share)
     pair_close(&p);
 }
 ON_EVERY_BACKEND(shutdown_is_for_all_who_share)
+
+/* -------------------------------------------------------------------------
+ * A call that has begun is cancelled, between two of its parts, too
+ * ---------------------------------------------------------------------- */
+
+struct parts {
+    int s;
+    size_t n;
+};
+
+/* A message of one byte each: after some of them other fibers run. */
+static int recv_parts(struct beside *me)
+{
+    struct parts *parts = me->arg;
+    char *buf = malloc(parts->n);
+
+    about_to_wait(me);
+    int r = (int)stoa_recvall(parts->s, buf, parts->n);
+    free(buf);
+    return r;
+}
+
+FIBER_TEST(closed_between_two_parts_a_call_is_cancelled)
+{
+    for (int yields = 0; yields < 4; yields++) {
+        struct pair p = pair_of(UNIX_DGRAM);
+        struct parts parts = {.s = p.near, .n = 1};
+        struct beside b;
+
+        stoa_settimeout(p.far, 0);
+        while (stoa_send(p.far, "x", 1, 0) == 1)
+            parts.n++;
+        beside(&b, recv_parts, &parts);
+        while (!atomic_load(&b.waits))
+            stoa_yield();
+        for (int i = 0; i < yields; i++)
+            EXPECT_OK(stoa_yield());
+        EXPECT_OK(stoa_close(p.near));
+        EXPECT_EQ(beside_join(&b), -1);
+        EXPECT_EQ(b.error, ECANCELED);
+        EXPECT_OK(stoa_close(p.far));
+    }
+}
+
+/* -------------------------------------------------------------------------
+ * Our own end of reading is not the peer's
+ * ---------------------------------------------------------------------- */
+
+TEST(after_SHUT_RD_a_close_loses_nothing)
+{
+    struct pair p = pair_make();
+    static char buf[65536];
+    char c;
+
+    EXPECT_OK(stoa_shutdown(p.near, SHUT_RD));
+    EXPECT_EQ(stoa_recv(p.near, &c, 1, 0), 0);
+    EXPECT_OK(stoa_sendall(p.far, "unread", 6, 0));
+    EXPECT_EQ(stoa_poll(p.near, POLLIN) & POLLIN, POLLIN);
+    size_t sum = fill(p.near), got = 0;
+    EXPECT_OK(stoa_close(p.near));
+    for (ssize_t n; (n = stoa_recv(p.far, buf, sizeof(buf), 0)) != 0; got += (size_t)n) {
+        EXPECT_GT(n, 0);
+        if (n < 0)
+            break;
+    }
+    EXPECT_EQ(got, sum);
+    EXPECT_OK(stoa_close(p.far));
+}
+ON_EVERY_BACKEND(after_SHUT_RD_a_close_loses_nothing)
