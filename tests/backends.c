@@ -18,29 +18,15 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sched.h>
-#include <spawn.h>
+#include <stoa/sim.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 
 static const struct place on_thread = {.beside = BESIDE_THREAD};
-static const struct place on_epoll = {.backend = "epoll", .beside = BESIDE_FIBER};
-static const struct place on_epoll_worker = {
-    .backend = "epoll", .beside = BESIDE_WORKER, .beside_backend = "epoll"};
-static const struct place on_epoll_thread = {.backend = "epoll", .beside = BESIDE_THREAD};
-static const struct place on_thread_epoll = {.beside = BESIDE_WORKER, .beside_backend = "epoll"};
-static const struct place on_uring = {.backend = "uring", .beside = BESIDE_FIBER};
-static const struct place on_uring_worker = {
-    .backend = "uring", .beside = BESIDE_WORKER, .beside_backend = "uring"};
-static const struct place on_uring_thread = {.backend = "uring", .beside = BESIDE_THREAD};
-static const struct place on_thread_uring = {.beside = BESIDE_WORKER, .beside_backend = "uring"};
-static const struct place on_uring_epoll = {
-    .backend = "uring", .beside = BESIDE_WORKER, .beside_backend = "epoll"};
-static const struct place on_epoll_uring = {
-    .backend = "epoll", .beside = BESIDE_WORKER, .beside_backend = "uring"};
+static const struct place on_sim = {.backend = "sim", .beside = BESIDE_FIBER};
 
 const struct place *place = &on_thread;
 
@@ -68,7 +54,8 @@ void t_setup(void)
 
 struct stoa_options options_here(void)
 {
-    return (struct stoa_options){.size = sizeof(struct stoa_options), .backend = place->backend};
+    return (struct stoa_options){.size = sizeof(struct stoa_options),
+                                 .backend = is_simulated() ? NULL : place->backend};
 }
 
 static int first_fiber(void *arg)
@@ -87,6 +74,18 @@ static bool is_there(const char *backend)
     return !backend || stoa_run(nothing, NULL, &o) == 0 || !said("not available");
 }
 
+bool is_simulated(void)
+{
+    return place == &on_sim;
+}
+
+void run_sim(void (*body)(void))
+{
+    place = &on_sim;
+    EXPECT_OK(stoa_sim_run(1, first_fiber, &body, NULL));
+    place = &on_thread;
+}
+
 static void run_in(const struct place *where, void (*body)(void))
 {
     if (!is_there(where->backend) || !is_there(where->beside_backend)) {
@@ -103,55 +102,25 @@ static void run_in(const struct place *where, void (*body)(void))
     place = &on_thread;
 }
 
-void run_epoll(void (*body)(void))
-{
-    run_in(&on_epoll, body);
-}
+/* One row for a place: fiber or thread, and what is beside it. */
+#define PLACE(name, ...)                                                                           \
+    void name(void (*body)(void))                                                                  \
+    {                                                                                              \
+        static const struct place where = {__VA_ARGS__};                                           \
+        run_in(&where, body);                                                                      \
+    }
+#define A_WORKER .beside = BESIDE_WORKER, .beside_backend
 
-void run_epoll_worker(void (*body)(void))
-{
-    run_in(&on_epoll_worker, body);
-}
-
-void run_epoll_thread(void (*body)(void))
-{
-    run_in(&on_epoll_thread, body);
-}
-
-void run_thread_epoll(void (*body)(void))
-{
-    run_in(&on_thread_epoll, body);
-}
-
-void run_uring(void (*body)(void))
-{
-    run_in(&on_uring, body);
-}
-
-void run_uring_worker(void (*body)(void))
-{
-    run_in(&on_uring_worker, body);
-}
-
-void run_uring_thread(void (*body)(void))
-{
-    run_in(&on_uring_thread, body);
-}
-
-void run_thread_uring(void (*body)(void))
-{
-    run_in(&on_thread_uring, body);
-}
-
-void run_uring_epoll(void (*body)(void))
-{
-    run_in(&on_uring_epoll, body);
-}
-
-void run_epoll_uring(void (*body)(void))
-{
-    run_in(&on_epoll_uring, body);
-}
+PLACE(run_epoll, .backend = "epoll", .beside = BESIDE_FIBER)
+PLACE(run_epoll_worker, .backend = "epoll", A_WORKER = "epoll")
+PLACE(run_epoll_thread, .backend = "epoll", .beside = BESIDE_THREAD)
+PLACE(run_thread_epoll, A_WORKER = "epoll")
+PLACE(run_uring, .backend = "uring", .beside = BESIDE_FIBER)
+PLACE(run_uring_worker, .backend = "uring", A_WORKER = "uring")
+PLACE(run_uring_thread, .backend = "uring", .beside = BESIDE_THREAD)
+PLACE(run_thread_uring, A_WORKER = "uring")
+PLACE(run_uring_epoll, .backend = "uring", A_WORKER = "epoll")
+PLACE(run_epoll_uring, .backend = "epoll", A_WORKER = "uring")
 
 /* -------------------------------------------------------------------------
  * A second activity
@@ -524,6 +493,8 @@ static double clock_seconds(clockid_t clock)
 
 double now(void)
 {
+    if (is_simulated())
+        return stoa_sim_now();
     return clock_seconds(CLOCK_MONOTONIC);
 }
 
@@ -535,58 +506,4 @@ double cpu(void)
 bool said(const char *part)
 {
     return strstr(stoa_errmsg(), part) != NULL;
-}
-
-/* Read what the child says; its comments become ours. */
-static void relay(int from)
-{
-    FILE *f = fdopen(from, "r");
-    char line[2048];
-
-    while (f && fgets(line, sizeof(line), f))
-        if (line[0] == '#' || strncmp(line, "Bail", 4) == 0)
-            printf("#%s%s", line[0] == '#' ? "" : " ", line + (line[0] == '#'));
-    if (f)
-        fclose(f);
-}
-
-/* Run this case, and only in this place, in a new process.  Its exit status. */
-static int run_alone(const char *name, const char *key)
-{
-    char exe[4096] = "";
-    int out[2], status = -1;
-    pid_t pid;
-    posix_spawn_file_actions_t actions;
-
-    EXPECT_GT(readlink("/proc/self/exe", exe, sizeof(exe) - 1), 0);
-    EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
-    fflush(stdout);
-    setenv("STOA_TEST_ALONE", key, 1);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    char *argv[] = {exe, (char *)(uintptr_t)name, NULL};
-    EXPECT_EQ(posix_spawn(&pid, exe, &actions, NULL, argv, environ), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    unsetenv("STOA_TEST_ALONE");
-    close(out[1]);
-    relay(out[0]);
-    EXPECT_EQ(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
-bool alone(const char *name)
-{
-    const char *mine = getenv("STOA_TEST_ALONE");
-    char key[256];
-
-    snprintf(key, sizeof(key), "%s/%s/%d", name, place->backend ? place->backend : "block",
-             (int)place->beside);
-    if (mine)
-        return strcmp(mine, key) == 0;
-    int status = run_alone(name, key);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
-        SKIP("not possible here");
-    else
-        EXPECT_EQ(status, 0);
-    return false;
 }

@@ -12,7 +12,8 @@
  *   name/epoll+thread   fiber, and a thread beside it
  *   name/thread+epoll   thread, and a fiber beside it
  *
- * and the same with uring for epoll, and each of the two beside the other.
+ * and the same with uring for epoll, and each of the two beside the other.  In the simulated
+ * network (stoa/sim.h) a body and what is beside it are fibers of one host: name/sim.
  *
  * A new backend is a row in backends.c and a line in ON_EVERY_BACKEND.
  * It knows stoa.h alone, nothing of the library's inside.
@@ -51,10 +52,12 @@ void run_uring_thread(void (*body)(void));
 void run_thread_uring(void (*body)(void));
 void run_uring_epoll(void (*body)(void));
 void run_epoll_uring(void (*body)(void));
+void run_sim(void (*body)(void));
 
 #define ON_EVERY_BACKEND(name)                                                                     \
     T_CASE(name, name##_epoll, #name "/epoll", run_epoll)                                          \
-    T_CASE(name, name##_uring, #name "/uring", run_uring)
+    T_CASE(name, name##_uring, #name "/uring", run_uring)                                          \
+    T_CASE(name, name##_sim, #name "/sim", run_sim)
 
 #define ON_EVERY_PAIRING(name)                                                                     \
     ON_EVERY_BACKEND(name)                                                                         \
@@ -77,6 +80,16 @@ static inline bool on_fiber(void)
 {
     return place->backend != NULL;
 }
+
+/* For a body that needs the real kernel: as its first statement, it skips the simulated one. */
+bool is_simulated(void);
+#define NOT_SIMULATED(reason)                                                                      \
+    do {                                                                                           \
+        if (is_simulated()) {                                                                      \
+            SKIP(reason);                                                                          \
+            return;                                                                                \
+        }                                                                                          \
+    } while (0)
 
 /* Options that ask for the body's backend; for tests that call stoa_run themselves. */
 struct stoa_options options_here(void);
@@ -184,7 +197,7 @@ void small_buffers(int s);
  * Else
  * ---------------------------------------------------------------------- */
 
-double now(void); /* seconds, monotonic */
+double now(void); /* seconds, monotonic; in the simulated network its own */
 double cpu(void); /* seconds of this process's CPU time */
 
 /* errno is left as it was by a failing call: EXPECT_ERR(ERR(x), ...) is for calls that

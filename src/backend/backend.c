@@ -42,19 +42,6 @@ bool op_someone_waits(const struct op *op)
     return false;
 }
 
-static bool is_there(const struct backend_ops *ops)
-{
-    return !ops->probe || ops->probe() == 0;
-}
-
-/* NULL: any will do. */
-static const char *wish(const char *name)
-{
-    if (!name)
-        name = getenv("STOA_BACKEND");
-    return name && *name ? name : NULL;
-}
-
 void backend_drop(int fd)
 {
     const struct backend_ops *ops = backend_here();
@@ -72,6 +59,19 @@ int backend_dup(int fd)
         return copy;
     copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     return copy < 0 ? -errno : copy;
+}
+
+static bool is_there(const struct backend_ops *ops)
+{
+    return !ops->probe || ops->probe() == 0;
+}
+
+/* NULL: any will do. */
+static const char *wish(const char *name)
+{
+    if (!name)
+        name = getenv("STOA_BACKEND");
+    return name && *name ? name : NULL;
 }
 
 const struct backend_ops *backend_choose(const char *name)

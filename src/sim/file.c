@@ -33,11 +33,11 @@ struct file *file_make(struct world *w, struct host *h, int family, int type, in
     f->proto = proto;
     f->sndbuf = SNDBUF_DEFAULT;
     f->rcvbuf = RCVBUF_DEFAULT;
+    f->syn_tries = SYN_TRIES_DEFAULT;
     if (world_strikes(w, FAULT_SMALL)) {
         f->sndbuf = 1 + (int)random_below(&w->random, 8192);
         f->rcvbuf = 1 + (int)random_below(&w->random, 8192);
     }
-    f->port.v6only = false;
     list_init(&f->descs);
     list_init(&f->queue);
     list_init(&f->messages);
@@ -84,7 +84,7 @@ static void close_file(struct file *f, enum backend_close how)
     if (how == CLOSE_RESET)
         f->so_linger = (struct linger){.l_onoff = 1};
     if (f->family == AF_UNIX)
-        unix_close(f);
+        unix_close(f, how == CLOSE_POLITE);
     else if (f->type == SOCK_STREAM)
         tcp_close(f, how == CLOSE_POLITE);
     else

@@ -16,6 +16,8 @@
 #define SNDBUF_DEFAULT 262144
 #define RCVBUF_DEFAULT 131072
 
+#define SYN_TRIES_DEFAULT 6 /* tcp_syn_retries */
+
 enum file_state {
     FILE_CLOSED, /* new, or over */
     FILE_LISTENS,
@@ -118,8 +120,9 @@ struct file {
     unsigned nmessage;
 
     int sndbuf, rcvbuf;
+    int user_timeout_ms; /* TCP_USER_TIMEOUT; 0 = the tries' */
+    int syn_tries;
     struct linger so_linger;
-    bool nodelay_set;
     struct option option[FILE_OPTIONS];
     int noption;
 

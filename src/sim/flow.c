@@ -25,6 +25,7 @@
 
 static void arrived(struct event *e);
 static void acked(struct event *e);
+static void patience_over(struct event *e);
 
 struct pipe *flow_make(struct world *w, struct file *from, struct file *to, bool local)
 {
@@ -43,6 +44,7 @@ struct pipe *flow_make(struct world *w, struct file *from, struct file *to, bool
     list_init(&p->marks);
     p->arrive.run = arrived;
     p->ack.run = acked;
+    p->patience.run = patience_over;
     return p;
 }
 
@@ -60,6 +62,7 @@ static void bury(struct pipe *p)
 {
     drop_segments(p);
     events_remove(&p->world->events, &p->ack);
+    events_remove(&p->world->events, &p->patience);
     list_add(&p->world->dead_pipes, &p->dead);
 }
 
@@ -214,10 +217,32 @@ static void fly(struct pipe *p, uint64_t upto, bool end, bool reset)
         world_at(w, &p->arrive, at);
 }
 
+/* TCP_USER_TIMEOUT: how long something may stay unacknowledged. */
+static void begin_patience(struct pipe *p)
+{
+    int ms = p->from && !p->local ? p->from->user_timeout_ms : 0;
+
+    if (ms == 0 || p->patience.place || p->acked == p->written)
+        return;
+    p->patience_acked = p->acked;
+    world_at(p->world, &p->patience, p->world->now_ns + (uint64_t)ms * SIM_MS);
+}
+
+static void patience_over(struct event *e)
+{
+    struct pipe *p = CONTAINER(e, struct pipe, patience);
+
+    if (p->acked == p->patience_acked && p->acked != p->written)
+        tcp_timed_out(p);
+    else
+        begin_patience(p);
+}
+
 void flow_push(struct pipe *p)
 {
     struct world *w = p->world;
 
+    begin_patience(p);
     if (list_empty(&p->segments) && (p->local || world_is_direct(w, p->from_host, p->to_host))) {
         push_directly(p);
         return;

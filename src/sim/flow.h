@@ -49,6 +49,9 @@ struct pipe {
     int urgent;                     /* MSG_OOB's byte; -1 = none */
     uint64_t urgent_at;             /* where it was sent */
 
+    struct event patience;   /* TCP_USER_TIMEOUT */
+    uint64_t patience_acked; /* what had been acknowledged when it began */
+
     struct list segments;
     struct event arrive; /* the first one's */
     unsigned tries;      /* how often it was lost */

@@ -144,6 +144,10 @@ static int set_number(struct file *f, int level, int option, int value)
     }
     if (!find_kept(level, option))
         return unknown(f, level);
+    if (level == IPPROTO_TCP && option == TCP_USER_TIMEOUT)
+        f->user_timeout_ms = value;
+    if (level == IPPROTO_TCP && option == TCP_SYNCNT)
+        f->syn_tries = value;
     if (!own && f->noption == FILE_OPTIONS)
         return -ENOBUFS;
     if (!own)

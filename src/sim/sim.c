@@ -2,7 +2,8 @@
  *
  * An operation is attempted like epoll's: at once, and again when its socket tells of news
  * (file_wake).  When no fiber is ready, time goes on to the next event or timer.  While
- * some are, a turn takes TURN_NS, so that who asks again and again sees time pass.
+ * some are, a turn takes TURN_NS and a call CALL_NS, so that who asks again and again sees
+ * time pass.
  *
  * Faults strike here, too: an operation that could complete at once does so later; a
  * cancelled one completes later, perhaps well, as in a kernel that was already at it.
@@ -24,8 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURN_NS     1000
-#define EVENTS_TURN 256 /* then fibers have their turn again */
+#define TURN_NS     10000 /* a turn's time, */
+#define CALL_NS     1000  /* and a call's */
+#define EVENTS_TURN 256   /* then fibers have their turn again */
 #define LATE_NS     (50 * SIM_MS)
 
 /* A cancelled operation that the kernel is still at. */
@@ -101,6 +103,7 @@ static int sim_submit(struct loop *l, struct op *op)
         return 0;
     }
     here()->nop++;
+    here()->now_ns += CALL_NS;
     home = atomic_load_explicit(&s->home, memory_order_relaxed);
     if (home != l && (home || life_adopt(l, s, op->life) != l))
         return finish(op, -EBADF); /* of another world, or of the real one */
@@ -268,8 +271,8 @@ static void sim_wait(struct loop *l, uint64_t until_ns)
     e = events_next(&w->events);
     if (e && e->at_ns < until_ns)
         until_ns = e->at_ns;
-    if (until_ns > w->now_ns)
-        w->now_ns = until_ns;
+    if (until_ns + CALL_NS > w->now_ns)
+        w->now_ns = until_ns + CALL_NS; /* no clock wakes in the very moment */
     if (w->now_ns > w->end_ns) {
         w->end_ns = w->gave_up ? w->end_ns : WHEEL_NEVER;
         stuck(w, "the world has not ended in its time");

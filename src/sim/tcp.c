@@ -2,7 +2,7 @@
  *
  * A connect is a row of steps, each a packet's travel: SYN, answer, and the last one, with which
  * the child may be accepted.  A SYN that is lost, or finds the queue full, is sent again after
- * 1, 2, 4, ... seconds, six times (tcp_syn_retries).
+ * 1, 2, 4, ... seconds, TCP_SYNCNT times.
  *
  * A socket whose last descriptor has gone lives on as an orphan until both ends have been
  * told; the one that ended first keeps the addresses for TIME_WAIT (RFC 9293 3.3.2).
@@ -14,14 +14,14 @@
 
 #include "base/limits.h"
 #include "sim/port.h"
+#include "sim/unix.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define SYN_TRIES_MAX 6
-#define ORPHAN_NS     (60 * SIM_SECOND) /* tcp_fin_timeout */
-#define PATIENCE      3
-#define BACKLOG_MAX   4096 /* somaxconn */
+#define ORPHAN_NS   (60 * SIM_SECOND) /* tcp_fin_timeout */
+#define PATIENCE    3
+#define BACKLOG_MAX 4096 /* somaxconn */
 
 enum { STEP_SYN, STEP_ANSWER, STEP_REFUSED };
 
@@ -121,7 +121,9 @@ void tcp_arrived(struct pipe *p, bool end)
     struct file *f = p->to, *far = p->from;
 
     if (p->local) {
-        if (f)
+        if (f && f->lingers)
+            unix_heard(f);
+        else if (f)
             file_wake(f, POLLIN | (end ? POLLPRI : 0));
         return;
     }
@@ -352,7 +354,7 @@ static int take_step(struct file *f, struct host *there)
 static void syn_again(struct file *f)
 {
     f->step = STEP_SYN;
-    if (f->tries++ == SYN_TRIES_MAX)
+    if (f->tries++ >= f->syn_tries)
         connect_fails(f, ETIMEDOUT);
     else
         world_at(f->world, &f->shake, f->world->now_ns + (SIM_SECOND << (f->tries - 1)));

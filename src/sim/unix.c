@@ -7,6 +7,7 @@
 #include "sim/unix.h"
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "sim/dgram.h"
 
 #include <errno.h>
@@ -244,15 +245,40 @@ static void close_queue(struct file *f)
         child->listener = NULL;
         if (child->mate)
             child->mate->error = ECONNRESET;
-        unix_close(child);
+        unix_close(child, false);
     }
 }
 
-void unix_close(struct file *f)
+static void linger_over(struct event *e)
+{
+    struct file *f = CONTAINER(e, struct file, linger);
+
+    f->orphan = f->lingers = false;
+    unix_close(f, false);
+}
+
+void unix_heard(struct file *f)
+{
+    char sink[2048];
+
+    while (flow_unread(f->in) > 0)
+        flow_read(f->in, sink, sizeof(sink), false);
+    events_remove(&f->world->events, &f->linger);
+    world_at(f->world, &f->linger, f->world->now_ns + LINGER_SILENCE_NS);
+}
+
+void unix_close(struct file *f, bool politely)
 {
     struct file *mate = f->mate;
     bool unread = (f->in && flow_unread(f->in) > 0) || f->nmessage > 0;
 
+    if (politely && unread && mate && f->in && !f->lingers) {
+        f->orphan = f->lingers = true;
+        f->linger.run = linger_over;
+        unix_heard(f);
+        unix_shutdown(f, SHUT_WR);
+        return;
+    }
     if (f->node && f->node->name[0])
         f->node->file = NULL;
     else if (f->node)
@@ -268,6 +294,10 @@ void unix_close(struct file *f)
         file_wake(mate, POLLIN | POLLOUT | POLLPRI);
     }
     leave_mates(f);
+    if (mate && mate->lingers) {
+        mate->lingers = mate->orphan = false;
+        unix_close(mate, false);
+    }
     file_free(f);
 }
 

@@ -9,7 +9,10 @@ int unix_bind(struct file *f, const struct sockaddr *sa, socklen_t len);
 int unix_connect(struct file *f, const struct sockaddr *sa, socklen_t len);
 int unix_listen(struct file *f, int backlog);
 void unix_shutdown(struct file *f, int how);
-void unix_close(struct file *f);
+void unix_close(struct file *f, bool politely);
+
+/* Bytes have come to one that is closed politely: they are thrown away. */
+void unix_heard(struct file *f);
 
 /* Two that are connected to each other. */
 void unix_pair(struct file *a, struct file *b);

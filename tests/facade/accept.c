@@ -26,8 +26,10 @@ TEST(accept_gives_the_connection_and_the_clients_address)
         self = self_addr(c);
         EXPECT_EQ(peer.len, self.len);
         EXPECT_EQ(memcmp(&peer.sa, &self.sa, self.len), 0);
-        EXPECT(fcntl(stoa_fileno(d), F_GETFD) & FD_CLOEXEC);
-        EXPECT_EQ(fcntl(stoa_fileno(d), F_GETFL) & O_NONBLOCK, 0);
+        if (!is_simulated()) {
+            EXPECT(fcntl(stoa_fileno(d), F_GETFD) & FD_CLOEXEC);
+            EXPECT_EQ(fcntl(stoa_fileno(d), F_GETFL) & O_NONBLOCK, 0);
+        }
         EXPECT_OK(stoa_sendall(c, "abc", 3, 0));
         EXPECT_EQ(stoa_recv(d, buf, sizeof(buf), 0), 3);
         EXPECT_OK(stoa_close(c));

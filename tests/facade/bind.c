@@ -50,8 +50,10 @@ TEST(unix_paths_and_abstract_names_are_bound)
 
     EXPECT_OK(stoa_bind(s, path.c));
     EXPECT_STR(self_text(s).c, path.c);
-    EXPECT_EQ(stat(path.c + 5, &st), 0);
-    EXPECT(S_ISSOCK(st.st_mode));
+    if (!is_simulated()) {
+        EXPECT_EQ(stat(path.c + 5, &st), 0);
+        EXPECT(S_ISSOCK(st.st_mode));
+    }
     EXPECT_OK(stoa_close(s));
 
     snprintf(name, sizeof(name), "unix:@stoa-test-%d", (int)getpid());
@@ -68,6 +70,7 @@ ON_EVERY_BACKEND(unix_paths_and_abstract_names_are_bound)
 
 TEST(a_path_that_is_something_else_is_left_alone)
 {
+    NOT_SIMULATED("there a path is a name, and no file");
     struct text path = unix_path();
     int fd = open(path.c + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     int s = stoa_socket(AF_UNIX, SOCK_STREAM, 0);

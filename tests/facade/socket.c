@@ -115,6 +115,7 @@ ON_EVERY_BACKEND(no_pair_of_other_families)
 
 TEST(a_descriptor_is_taken_over)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     int fds[2];
     char buf[4];
 
@@ -134,6 +135,7 @@ ON_EVERY_BACKEND(a_descriptor_is_taken_over)
 /* family, type and listening are found out: a listener may be accepted from. */
 TEST(a_listeners_descriptor_is_taken_over)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     struct stoa_addr peer = {.len = 0};
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -157,6 +159,7 @@ ON_EVERY_BACKEND(a_listeners_descriptor_is_taken_over)
 
 TEST(what_is_no_socket_is_left_alone)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
     EXPECT_ERR(stoa_fromfd(-1), EBADF);
@@ -176,6 +179,7 @@ ON_EVERY_BACKEND(what_is_no_socket_is_left_alone)
 /* A non-blocking descriptor of another program part: our timeout decides, not its flag. */
 TEST(a_taken_descriptor_waits_though_it_was_nonblocking)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     int fds[2];
     char c;
 
@@ -192,6 +196,7 @@ ON_EVERY_BACKEND(a_taken_descriptor_waits_though_it_was_nonblocking)
 
 TEST(the_descriptor_below)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     struct pair p = pair_make();
     int fd = stoa_fileno(p.near);
 
@@ -211,6 +216,7 @@ ON_EVERY_BACKEND(the_descriptor_below)
 
 TEST(detach_lets_the_descriptor_go)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     EACH_KIND (k) {
         struct pair p = pair_of(k);
         char buf[4];
@@ -239,6 +245,7 @@ static int recv_one(struct beside *me)
 
 TEST(detach_wakes_who_waits)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     struct pair p = pair_make();
     struct beside b;
 
@@ -262,6 +269,7 @@ ON_EVERY_PAIRING(detach_wakes_who_waits)
 
 TEST(detach_is_refused_while_a_file_uses_the_descriptor)
 {
+    NOT_SIMULATED("the descriptors are the real kernel's");
     struct pair p = pair_make();
     FILE *f = stoa_makefile(p.near, "r");
 

@@ -90,11 +90,13 @@ TEST(the_default_is_for_sockets_made_from_then_on)
     EXPECT_EQ(stoa_gettimeout(pair[0]), 2.5);
     EXPECT_EQ(stoa_gettimeout(pair[1]), 2.5);
     EXPECT_OK(stoa_close(pair[0]) | stoa_close(pair[1]));
-    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
-    s = stoa_fromfd(fds[0]);
-    EXPECT_EQ(stoa_gettimeout(s), 2.5);
-    EXPECT_OK(stoa_close(s));
-    EXPECT_EQ(close(fds[1]), 0);
+    if (!is_simulated()) {
+        EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        s = stoa_fromfd(fds[0]);
+        EXPECT_EQ(stoa_gettimeout(s), 2.5);
+        EXPECT_OK(stoa_close(s));
+        EXPECT_EQ(close(fds[1]), 0);
+    }
     struct pair p = pair_make();
     EXPECT_EQ(stoa_gettimeout(p.near), 2.5);
     EXPECT_EQ(stoa_gettimeout(p.far), 2.5);

@@ -87,6 +87,7 @@ static long meddled_call(int call, int s, int fd, const struct sockaddr *sa, soc
 
 TEST(trap_6_the_flag_is_cleared_just_before_sendfile)
 {
+    NOT_SIMULATED("there is no O_NONBLOCK to clear");
     struct pair p = pair_make();
     int fd = memfd_create("file", MFD_CLOEXEC);
 
@@ -101,6 +102,7 @@ ON_EVERY_BACKEND(trap_6_the_flag_is_cleared_just_before_sendfile)
 
 TEST(trap_6_the_flag_is_cleared_just_before_accept)
 {
+    NOT_SIMULATED("there is no O_NONBLOCK to clear");
     int s = listener_make(TCP4, NULL);
 
     stoa_settimeout(s, 0.1);
@@ -112,6 +114,7 @@ ON_EVERY_BACKEND(trap_6_the_flag_is_cleared_just_before_accept)
 /* Of a listener whose queue is full; see connect.c. */
 TEST(trap_6_the_flag_is_cleared_just_before_connect)
 {
+    NOT_SIMULATED("there is no O_NONBLOCK to clear");
     int listener = bound_make(TCP4), inside[4], s = stoa_socket(AF_INET, SOCK_STREAM, 0);
     struct stoa_addr to = self_addr(listener);
 
@@ -145,6 +148,7 @@ static int flips_the_flag(struct beside *me)
 
 TEST(trap_6_a_dup_that_clears_the_flag_does_not_make_us_hang)
 {
+    NOT_SIMULATED("there is no O_NONBLOCK to clear");
     const size_t len = 16 << 20;
     char *big = calloc(1, len), c;
 
@@ -234,6 +238,7 @@ static int accepts(struct beside *me)
 /* accept4(2) has no MSG_DONTWAIT: of two who were told of one client, one would block. */
 TEST(trap_6_a_listener_whose_flag_was_cleared_still_keeps_time)
 {
+    NOT_SIMULATED("there is no O_NONBLOCK to clear");
     struct text where;
     int s = listener_make(TCP4, &where), got = 0;
     struct rescue rescue = {.fd = fcntl(stoa_fileno(s), F_DUPFD_CLOEXEC, 0)};

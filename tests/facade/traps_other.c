@@ -191,6 +191,7 @@ ON_EVERY_BACKEND(trap_SO_ERROR_poll_leaves_the_error_for_recv)
  * take the end of a connection away from its peer for longer than it lives. */
 TEST(trap_fork_a_child_does_not_disturb_the_parent)
 {
+    NOT_SIMULATED("a real child");
     struct pair p = pair_make();
     int gate[2], status = -1;
     char c;
