@@ -79,7 +79,7 @@ static int accepts(struct beside *me)
     return stoa_accept(*(int *)me->arg, NULL);
 }
 
-/* A listener that a fiber waits on, here or elsewhere, has its address until it is closed indeed. */
+/* A listener that a fiber waits on, here or elsewhere, has its address until it is closed. */
 FIBER_TEST(the_address_is_free_when_close_returns)
 {
     for (int i = 0; i < 20; i++) {
