@@ -35,8 +35,9 @@
 enum armed { ARMED_IN = 1, ARMED_OUT = 2 };
 enum heard { HEARD_EMPTY = 1, HEARD_END = 2 };
 
-#define EDGES_IN  (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
-#define EDGES_END (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
+#define EDGES_IN   (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define EDGE_WORDS (POLLIN | POLLOUT | POLLPRI | POLLRDHUP) /* they are told as asked for */
+#define EDGES_END  (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)
 
 static int control(int epoll_fd, int how, int fd, uint32_t events, void *of)
 {
@@ -83,7 +84,7 @@ static void epoll_wake(struct loop *l)
     (void)n; /* a full counter has the same effect */
 }
 
-static int arm_more(struct loop *l, struct backend_sock *s, uint8_t need)
+static int tell(struct loop *l, struct backend_sock *s, uint8_t need)
 {
     uint32_t edges = EDGES_IN | ((need | s->armed) & ARMED_OUT ? (uint32_t)EPOLLOUT : 0);
     int r = control(l->epoll_fd, s->armed ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, life_fd(s), edges, s);
@@ -96,20 +97,23 @@ static int arm_more(struct loop *l, struct backend_sock *s, uint8_t need)
     return r;
 }
 
+__attribute__((noinline)) static int arm_more(struct loop *l, struct op *op, uint8_t need)
+{
+    int r;
+
+    if (!life_hold(l, op->sock, op->life))
+        return -ECANCELED;
+    r = tell(l, op->sock, need);
+    life_drop(l, op->sock);
+    return r;
+}
+
 /* Have the edges told that an operation needs. */
 static int arm(struct loop *l, struct op *op)
 {
-    struct backend_sock *s = op->sock;
     uint8_t need = (uint8_t)(ARMED_IN | (op_events(op) & EVENTS_OUT ? ARMED_OUT : 0));
-    int r;
 
-    if ((s->armed & need) == need)
-        return 0;
-    if (!life_hold(l, s, op->life))
-        return -ECANCELED;
-    r = arm_more(l, s, need);
-    life_drop(l, s);
-    return r;
+    return likely((op->sock->armed & need) == need) ? 0 : arm_more(l, op, need);
 }
 
 /* From any thread: epoll_ctl(2) is safe there. */
@@ -165,7 +169,8 @@ static bool known_to_wait(const struct op *op)
         return false;
     if (!list_empty(&s->ops) && op_someone_waits(op))
         return true;
-    return op->kind == OP_RECV && (s->heard & HEARD_EMPTY);
+    return (s->heard & HEARD_EMPTY) &&
+           (op->kind == OP_RECV || (op->kind == OP_POLL && op->flags == POLLIN));
 }
 
 static int finish(struct op *op, ssize_t r)
@@ -214,15 +219,27 @@ static void epoll_cancel(struct loop *l, struct op *op)
     op_complete(op, r == -EAGAIN ? op->why : r);
 }
 
-static void try_all(struct loop *l, struct backend_sock *s, int events)
+/* An edge has just said what poll(2) would say; but to the first alone, for another may have
+ * taken what there was. */
+static ssize_t try_at_edge(struct loop *l, struct op *op, uint32_t events)
+{
+    int told = (int)events & op->flags;
+
+    if (op->kind == OP_POLL && told && !(events & EDGES_END) && !(op->flags & ~EDGE_WORDS) &&
+        op->sock->ops.next == &op->link && life_fits(op->sock->life, op->life))
+        return told;
+    return try_at_home(l, op);
+}
+
+static void try_all(struct loop *l, struct backend_sock *s, int mean, uint32_t events)
 {
     for (struct list *n = s->ops.next, *next; n != &s->ops; n = next) {
         struct op *op = CONTAINER(n, struct op, link);
 
         next = n->next;
-        if (!(op_events(op) & events))
+        if (!(op_events(op) & mean))
             continue;
-        ssize_t r = try_at_home(l, op);
+        ssize_t r = try_at_edge(l, op, events);
         if (r == -EAGAIN)
             continue;
         list_remove(n);
@@ -244,7 +261,7 @@ static void edge(struct loop *l, struct backend_sock *s, uint32_t events)
         s->heard &= (uint8_t)~HEARD_EMPTY;
     if (atomic_load_explicit(&s->nwaiter, memory_order_relaxed))
         guest_wake(s, mean);
-    try_all(l, s, op_hopes(mean));
+    try_all(l, s, op_hopes(mean), events);
 }
 
 static int milliseconds(uint64_t until_ns)

@@ -37,24 +37,15 @@ enum { CONNECT_CALL, CONNECT_WAIT };
 #define GUARD_USEC 1000
 #define COPY_LEN   ((size_t)64 << 10) /* of a file, at a time */
 
-static int fd_of(const struct backend_sock *s)
-{
-    return atomic_load_explicit(&s->fd, memory_order_relaxed);
-}
-
 /* 0 or more as it is, -1 as -errno. */
 static ssize_t result(ssize_t r)
 {
     return r < 0 ? -errno : r;
 }
 
-static ssize_t try_recv(struct op *op, int fd)
+static ssize_t try_recvfrom(struct op *op, int fd)
 {
-    int flags = op->flags | MSG_DONTWAIT;
-
-    if (op->sa)
-        return result(recvfrom(fd, op->buf, op->len, flags, op->sa, op->sa_len));
-    return result(recv(fd, op->buf, op->len, flags));
+    return result(recvfrom(fd, op->buf, op->len, op->flags | MSG_DONTWAIT, op->sa, op->sa_len));
 }
 
 /* A datagram by address does not fit into the receiver's queue, which is not ours to poll. */
@@ -63,14 +54,11 @@ static ssize_t sent_by_address(const struct op *op, ssize_t r)
     return r == -EAGAIN && op->sock->family == AF_UNIX ? KERNEL_UNIX_FULL : r;
 }
 
-static ssize_t try_send(struct op *op, int fd)
+static ssize_t try_sendto(struct op *op, int fd)
 {
     int flags = op->flags | MSG_DONTWAIT | MSG_NOSIGNAL;
 
-    if (op->sa)
-        return sent_by_address(op,
-                               result(sendto(fd, op->buf, op->len, flags, op->sa, *op->sa_len)));
-    return result(send(fd, op->buf, op->len, flags));
+    return sent_by_address(op, result(sendto(fd, op->buf, op->len, flags, op->sa, *op->sa_len)));
 }
 
 static ssize_t try_sendmsg(struct op *op, int fd)
@@ -293,9 +281,9 @@ static ssize_t try_once(struct op *op, int fd)
 {
     switch (op->kind) {
     case OP_RECV:
-        return try_recv(op, fd);
+        return try_recvfrom(op, fd);
     case OP_SEND:
-        return try_send(op, fd);
+        return try_sendto(op, fd);
     case OP_RECVMSG:
         return result(recvmsg(fd, op->buf, op->flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
     case OP_SENDMSG:
@@ -313,12 +301,12 @@ static ssize_t try_once(struct op *op, int fd)
     }
 }
 
-ssize_t kernel_try(struct op *op)
+ssize_t kernel_try_rest(struct op *op)
 {
     ssize_t r;
 
     do {
-        r = try_once(op, fd_of(op->sock));
+        r = try_once(op, life_fd(op->sock));
     } while (r == -EINTR);
     return r;
 }
@@ -335,37 +323,37 @@ int kernel_socketpair(int family, int type, int proto, int pair[2])
 
 int kernel_bind(struct backend_sock *s, const struct sockaddr *sa, socklen_t len)
 {
-    return (int)result(bind(fd_of(s), sa, len));
+    return (int)result(bind(life_fd(s), sa, len));
 }
 
 int kernel_listen(struct backend_sock *s, int backlog)
 {
-    int flags = nonblock_on(fd_of(s));
-    int r = (int)result(listen(fd_of(s), backlog));
+    int flags = nonblock_on(life_fd(s));
+    int r = (int)result(listen(life_fd(s), backlog));
 
     if (r < 0)
-        nonblock_back(fd_of(s), flags);
+        nonblock_back(life_fd(s), flags);
     return r;
 }
 
 int kernel_shutdown(struct backend_sock *s, int how)
 {
-    return (int)result(shutdown(fd_of(s), how));
+    return (int)result(shutdown(life_fd(s), how));
 }
 
 int kernel_name(struct backend_sock *s, bool peer, struct sockaddr *sa, socklen_t *len)
 {
-    return (int)result(peer ? getpeername(fd_of(s), sa, len) : getsockname(fd_of(s), sa, len));
+    return (int)result(peer ? getpeername(life_fd(s), sa, len) : getsockname(life_fd(s), sa, len));
 }
 
 int kernel_getopt(struct backend_sock *s, int level, int option, void *v, socklen_t *len)
 {
-    return (int)result(getsockopt(fd_of(s), level, option, v, len));
+    return (int)result(getsockopt(life_fd(s), level, option, v, len));
 }
 
 int kernel_setopt(struct backend_sock *s, int level, int option, const void *v, socklen_t len)
 {
-    return (int)result(setsockopt(fd_of(s), level, option, v, len));
+    return (int)result(setsockopt(life_fd(s), level, option, v, len));
 }
 
 uint64_t kernel_now(void)

@@ -5,14 +5,46 @@
 #ifndef STOA_BACKEND_KERNEL_H
 #define STOA_BACKEND_KERNEL_H
 
-#include "backend/backend.h"
+#include "backend/life.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A UNIX listener's or receiver's queue is full: the kernel says EAGAIN, and poll(2) on our
  * own socket cannot tell when it is not.  The facade tries again after a pause. */
 #define KERNEL_UNIX_FULL (-EXFULL)
 
+/* kernel_try() for all but plain recv(2) and send(2). */
+ssize_t kernel_try_rest(struct op *op);
+
+/* recv(2) and send(2), which a message is made of, are cancellation points: with more than one
+ * thread the C library's cost two atomic instructions each.  We never wait in them.
+ * Sanitizers know the C library's. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KERNEL_RECV(fd, buf, len, flags) recv(fd, buf, len, flags)
+#define KERNEL_SEND(fd, buf, len, flags) send(fd, buf, len, flags)
+#else
+#define KERNEL_RECV(fd, buf, len, flags) syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL)
+#define KERNEL_SEND(fd, buf, len, flags) syscall(SYS_sendto, fd, buf, len, flags, NULL, 0)
+#endif
+
 /* Attempt op once.  A result, -EAGAIN when it would have to wait, or a negative errno. */
-ssize_t kernel_try(struct op *op);
+static inline ssize_t kernel_try(struct op *op)
+{
+    int fd = life_fd(op->sock), flags = op->flags | MSG_DONTWAIT;
+    ssize_t r;
+
+    if (op->kind > OP_SEND || op->sa)
+        return kernel_try_rest(op);
+    do {
+        if (op->kind == OP_RECV)
+            r = KERNEL_RECV(fd, op->buf, op->len, flags);
+        else
+            r = KERNEL_SEND(fd, op->buf, op->len, flags | MSG_NOSIGNAL);
+    } while (unlikely(r < 0 && errno == EINTR));
+    return likely(r >= 0) ? r : -errno;
+}
 
 int kernel_socket(int family, int type, int proto);
 int kernel_socketpair(int family, int type, int proto, int pair[2]);

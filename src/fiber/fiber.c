@@ -46,6 +46,9 @@
  * 107).  A linked list, whose next is in a struct, takes 80 and 459. */
 enum { AHEAD_STACK = 1, AHEAD_STRUCT = 3 };
 
+/* Lines at the stack pointer that are fetched: the frames of a call that has waited. */
+enum { STACK_LINES = 4 };
+
 enum { READY_ROOM_FIRST = 64 };
 
 /* The struct, rounded so that the first frame below it is aligned. */
@@ -98,16 +101,21 @@ struct fiber *fiber_thread_self(void)
 /* ------------------------------------------------------------------------- */
 /* Switching                                                                   */
 
+/* Apart, so that its locals are not on every parked fiber's stack. */
+__attribute__((noinline)) static void bury(struct sched *s, struct fiber *dead)
+{
+    sanitize_gone(dead);
+    stack_give(s->stacks, dead->stack);
+}
+
 /* On a stack that was just arrived at. */
 IN_ONE_PIECE void arrived(struct sched *s, struct fiber *here)
 {
     struct fiber *left = s->left;
 
     sanitize_arrive(here, left);
-    if (left->state == FIBER_DEAD) {
-        sanitize_gone(left);
-        stack_give(s->stacks, left->stack);
-    }
+    if (unlikely(left->state == FIBER_DEAD))
+        bury(s, left);
 }
 
 /* Go on with `to`; return when somebody goes on with `from`. */
@@ -126,16 +134,19 @@ IN_ONE_PIECE struct fiber **slot(struct sched *s, size_t nth)
 }
 
 /* A fiber that has waited is in no cache.  The structs of those soon to run are fetched
- * while others run, and, once they are there, the two lines at their stack pointers. */
+ * while others run, and, once they are there, the lines at their stack pointers. */
 IN_ONE_PIECE void fetch_ahead(struct sched *s)
 {
     if (s->nready <= AHEAD_STRUCT)
         return;
     char *stack = (*slot(s, AHEAD_STACK))->context.sp;
 
-    __builtin_prefetch(stack);
-    __builtin_prefetch(stack + CACHE_LINE);
-    __builtin_prefetch(*slot(s, AHEAD_STRUCT));
+#pragma GCC unroll 8
+    for (size_t i = 0; i < STACK_LINES; i++)
+        __builtin_prefetch(stack + i * CACHE_LINE, 1);
+    char *f = (char *)*slot(s, AHEAD_STRUCT);
+    __builtin_prefetch(f, 1);
+    __builtin_prefetch(f + CACHE_LINE);
 }
 
 /* Who is next: the first ready fiber, or the thread's own stack. */

@@ -5,6 +5,7 @@
  * than ignored.
  */
 #include "backend/life.h"
+#include "base/check.h"
 #include "net/error.h"
 #include "net/sock.h"
 
@@ -95,11 +96,14 @@ static int adopt(int fd)
     int s = sock_make(fd, family, type, proto);
     if (s < 0)
         return s;
+    struct stoa_sock *so = sock_at(s);
+
+    CHECK(so, "a new handle leads nowhere");
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     if (listening)
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    atomic_store(&sock_at(s)->listening, listening != 0);
-    atomic_store(&sock_at(s)->b.shared, true);
+    atomic_store(&so->listening, listening != 0);
+    atomic_store(&so->b.shared, true);
     return s;
 }
 

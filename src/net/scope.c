@@ -14,12 +14,9 @@
 #include "base/check.h"
 #include "net/error.h"
 
-#include <errno.h>
 #include <math.h>
-#include <stoa.h>
 
-#define SCOPE_MAGIC  0x73636f70u
-#define SCOPE_SHIELD 1u
+#define SCOPE_MAGIC 0x73636f70u
 
 int64_t scope_nanoseconds(double seconds)
 {
@@ -30,18 +27,6 @@ int64_t scope_nanoseconds(double seconds)
     int64_t whole = (int64_t)ns;
 
     return (double)whole < ns ? whole + 1 : whole;
-}
-
-int scope_check(const struct local *me)
-{
-    if (!atomic_load_explicit(&me->cancelled, memory_order_relaxed))
-        return 0;
-    return me->scope && (me->scope->flags & SCOPE_SHIELD) ? 0 : -ECANCELED;
-}
-
-uint64_t scope_until(const struct local *me)
-{
-    return me->scope ? me->scope->until_ns : WHEEL_NEVER;
 }
 
 static void enter(struct stoa_scope *scope, double seconds, bool shield)

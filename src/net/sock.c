@@ -25,11 +25,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SLOTS   (1u << SLOT_BITS)
-#define CHUNKS  (SLOTS / CHUNK_SLOTS)
 #define NO_SLOT UINT32_MAX
 
-static _Atomic(struct stoa_sock *) chunks[CHUNKS];
+_Atomic(struct stoa_sock *) sock_chunks[SOCK_SLOTS / CHUNK_SLOTS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t nslot; /* under lock, as the three below */
 static uint32_t nfree;
@@ -41,7 +39,7 @@ static _Atomic int64_t default_timeout_ns = -1;
 
 static struct stoa_sock *slot_at(uint32_t slot)
 {
-    return atomic_load_explicit(&chunks[slot / CHUNK_SLOTS], memory_order_acquire) +
+    return atomic_load_explicit(&sock_chunks[slot / CHUNK_SLOTS], memory_order_acquire) +
            slot % CHUNK_SLOTS;
 }
 
@@ -61,13 +59,13 @@ static int grow(void)
 {
     struct stoa_sock *chunk;
 
-    if (nslot >= SLOTS)
+    if (nslot >= SOCK_SLOTS)
         return -ENFILE;
     chunk = mmap(NULL, CHUNK_SLOTS * sizeof(*chunk), PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (chunk == MAP_FAILED)
         return -ENOMEM;
-    atomic_store_explicit(&chunks[nslot / CHUNK_SLOTS], chunk, memory_order_release);
+    atomic_store_explicit(&sock_chunks[nslot / CHUNK_SLOTS], chunk, memory_order_release);
     for (uint32_t end = nslot + CHUNK_SLOTS; nslot < end; nslot++) {
         slot_at(nslot)->slot = nslot;
         slot_at(nslot)->generation = 1;
@@ -127,17 +125,6 @@ int sock_make(int fd, int family, int type, int proto)
     return (int)((uint32_t)so->generation << SLOT_BITS | so->slot);
 }
 
-struct stoa_sock *sock_at(int s)
-{
-    uint32_t slot = (uint32_t)s & (SLOTS - 1);
-    struct stoa_sock *chunk;
-
-    if (unlikely(s < (int)SLOTS))
-        return NULL;
-    chunk = atomic_load_explicit(&chunks[slot / CHUNK_SLOTS], memory_order_acquire);
-    return likely(chunk != NULL) ? chunk + slot % CHUNK_SLOTS : NULL;
-}
-
 struct stoa_sock *sock_enter(int s)
 {
     struct stoa_sock *so = sock_at(s);
@@ -156,14 +143,6 @@ void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer)
         return;
     memcpy(&so->peer, &peer->sa, peer->len);
     so->peer_len = peer->len;
-}
-
-static void op_times(struct stoa_sock *so, struct op *op, const struct local *me)
-{
-    bool dont_wait = op->kind != OP_POLL && (op->flags & MSG_DONTWAIT);
-
-    op->timeout_ns = dont_wait ? 0 : atomic_load_explicit(&so->b.timeout_ns, memory_order_relaxed);
-    op->scope_ns = scope_until(me);
 }
 
 int sock_pause(uint64_t ns, uint64_t until_ns)
@@ -189,7 +168,7 @@ static ssize_t once_begun(const struct op *op, ssize_t r)
 }
 
 /* A full UNIX queue cannot be polled for: try again after growing pauses. */
-__attribute__((cold)) static ssize_t until_there_is_room(struct op *op)
+static ssize_t until_there_is_room(struct op *op)
 {
     uint64_t pause_ns = UNIX_FULL_PAUSE_NS;
     ssize_t r = op_never_waits(op) ? -EAGAIN : -EXFULL;
@@ -205,23 +184,8 @@ __attribute__((cold)) static ssize_t until_there_is_room(struct op *op)
     return r;
 }
 
-ssize_t sock_run(int s, struct op *op)
+ssize_t sock_run_failed(struct op *op, ssize_t r, bool begun)
 {
-    struct local *me = &fiber_self()->local;
-    struct stoa_sock *so = sock_at(s);
-    bool begun = op->sock != NULL;
-
-    if (unlikely(!so))
-        return -EBADF;
-    if (unlikely(scope_check(me) < 0))
-        return -ECANCELED;
-    op->sock = &so->b;
-    op->life = sock_life(s) | (op->life & LIFE_FILE);
-    op_times(so, op, me);
-    ssize_t r = op_run(op);
-
-    if (likely(r >= 0))
-        return r;
     if (r == -EXFULL)
         return until_there_is_room(op);
     return begun ? once_begun(op, r) : r;
@@ -247,7 +211,7 @@ uint64_t sock_until(int s)
 
     if (!so)
         return WHEEL_NEVER;
-    op_times(so, &op, me);
+    sock_times(so, &op, me);
     if (op_never_waits(&op))
         op.timeout_ns = -1;
     op_deadline(&op, backend_here()->now());

@@ -5,17 +5,21 @@
 #ifndef STOA_NET_SOCK_H
 #define STOA_NET_SOCK_H
 
-#include "backend/backend.h"
+#include "backend/life.h"
 #include "base/limits.h"
+#include "net/scope.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <stoa.h>
+
+#define SOCK_SLOTS (1u << SLOT_BITS)
 
 struct stoa_sock {
     _Alignas(64) struct backend_sock b; /* first: the backends' part */
     atomic_bool listening;
-    atomic_bool ended; /* the peer's end of the stream has been read */
-    atomic_bool deaf;  /* we have ended reading: what recv tells is not the peer's end */
+    atomic_bool ended;        /* the peer's end of the stream has been read */
+    atomic_bool deaf;         /* we have ended reading: what recv tells is not the peer's end */
     atomic_uint nfile;        /* open files of stoa_makefile() */
     uint32_t slot;            /* its place in the table, fixed for ever */
     uint32_t next_free;       /* in the table's queue of free slots */
@@ -27,8 +31,20 @@ struct stoa_sock {
 /* A handle for a descriptor, which it owns from now on.  -ENOMEM, -ENFILE: fd is left open. */
 int sock_make(int fd, int family, int type, int proto);
 
+/* The table, by parts that are mapped when they are needed. */
+extern _Atomic(struct stoa_sock *) sock_chunks[];
+
 /* The handle's place in the table; NULL: it is none.  Whether it is alive is not looked at. */
-struct stoa_sock *sock_at(int s);
+static inline struct stoa_sock *sock_at(int s)
+{
+    uint32_t slot = (uint32_t)s & (SOCK_SLOTS - 1);
+    struct stoa_sock *chunk;
+
+    if (unlikely(s < (int)SOCK_SLOTS))
+        return NULL;
+    chunk = atomic_load_explicit(&sock_chunks[slot / CHUNK_SLOTS], memory_order_acquire);
+    return likely(chunk != NULL) ? chunk + slot % CHUNK_SLOTS : NULL;
+}
 
 /* What the life of a live handle's socket is. */
 static inline uint32_t sock_life(int s)
@@ -46,11 +62,40 @@ void sock_leave(struct stoa_sock *so);
 /* Remember whom a socket is connected to: the kernel forgets it when the peer has left. */
 void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer);
 
+/* Give op the socket's timeout and the scope's deadline. */
+static inline void sock_times(struct stoa_sock *so, struct op *op, const struct local *me)
+{
+    bool dont_wait = op->kind != OP_POLL && (op->flags & MSG_DONTWAIT);
+
+    op->timeout_ns = dont_wait ? 0 : atomic_load_explicit(&so->b.timeout_ns, memory_order_relaxed);
+    op->scope_ns = scope_until(me);
+}
+
+/* sock_run() for an op that gave r: what it means, and another try where that is the way. */
+__attribute__((cold)) ssize_t sock_run_failed(struct op *op, ssize_t r, bool begun);
+
 /* Run op on s, with its timeout and the scope; op->life LIFE_FILE for a file of
  * stoa_makefile(), which lives on when the handle is closed.  Returns the result, negative errno
  * when it failed.  The same op may be run again with the same deadline; one that has run,
- * or names its socket already, has begun, and is then cancelled by a close. */
-ssize_t sock_run(int s, struct op *op);
+ * or names its socket already, has begun, and is then cancelled by a close.
+ * Inline, as sock_at() is: two calls less for each message. */
+static inline ssize_t sock_run(int s, struct op *op)
+{
+    struct local *me = &fiber_self()->local;
+    struct stoa_sock *so = sock_at(s);
+    bool begun = op->sock != NULL;
+
+    if (unlikely(!so))
+        return -EBADF;
+    if (unlikely(scope_check(me) < 0))
+        return -ECANCELED;
+    op->sock = &so->b;
+    op->life = sock_life(s) | (op->life & LIFE_FILE);
+    sock_times(so, op, me);
+    ssize_t r = op_run(op);
+
+    return likely(r >= 0) ? r : sock_run_failed(op, r, begun);
+}
 
 /* Wait so long without a socket: 0 after it; -ETIME when until_ns came first, -ECANCELED. */
 int sock_pause(uint64_t ns, uint64_t until_ns);
