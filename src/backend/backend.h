@@ -68,7 +68,6 @@ struct backend_sock {
     atomic_bool guarded;   /* O_NONBLOCK is on for one call: kernel.c */
     uint16_t proto;        /* IPPROTO_*, fixed like type; a TCP socket's is IPPROTO_TCP */
     uint32_t forks;        /* how often the process had forked when it was made */
-    uint32_t child;        /* life_child then: another is a parent's socket */
     struct list waiters;   /* of guests: struct waiter */
     struct list home_link; /* in home's list of its sockets */
     struct post tell;      /* to home: something has ended; see life.c */

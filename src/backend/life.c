@@ -44,8 +44,6 @@ static pthread_mutex_t homes_lock = PTHREAD_MUTEX_INITIALIZER;
 
 _Atomic uint32_t life_forks;
 
-_Atomic uint32_t life_child;
-
 static void forked(void)
 {
     atomic_fetch_add(&life_forks, 1);
@@ -55,14 +53,8 @@ static void forked(void)
 static void in_child(void)
 {
     forked();
-    atomic_fetch_add(&life_child, 1);
     pthread_mutex_init(&homes_lock, NULL);
     loop_in_child();
-}
-
-static bool is_parents(const struct backend_sock *s)
-{
-    return s->child != atomic_load_explicit(&life_child, memory_order_relaxed);
 }
 
 void life_init(void (*gone)(struct backend_sock *s))
@@ -105,7 +97,7 @@ static void give_back(struct backend_sock *s)
 
     if (!(life & LIFE_GONE) || !atomic_compare_exchange_strong(&s->life, &life, life & ~LIFE_GONE))
         return;
-    if (list_linked(&s->home_link) && !is_parents(s))
+    if (list_linked(&s->home_link))
         list_remove(&s->home_link);
     gone_hook(s);
 }
@@ -164,28 +156,46 @@ static uint16_t protocol_of(int family, int type, int proto)
     return (uint16_t)(usual ? IPPROTO_TCP : proto);
 }
 
-void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
-                uint32_t generation)
+/* No home, and nothing waits there. */
+static void be_nobodys(struct backend_sock *s)
 {
-    atomic_store(&s->fd, fd);
     atomic_store(&s->home, NULL);
+    s->home_link = (struct list){0};
     list_init(&s->ops);
     list_init(&s->waiters);
     s->armed = 0;
     s->heard = 0;
+    atomic_store(&s->nflight, 0);
     atomic_store(&s->polled, false);
     atomic_store(&s->handed, 0);
-    atomic_store(&s->nflight, 0);
-    atomic_store(&s->shared, false);
     atomic_store(&s->guarded, false);
+}
+
+void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
+                uint32_t generation)
+{
+    be_nobodys(s);
+    atomic_store(&s->fd, fd);
+    atomic_store(&s->shared, false);
     s->forks = atomic_load(&life_forks);
-    s->child = atomic_load(&life_child);
     s->family = (uint8_t)family;
     s->type = (uint8_t)type;
     s->proto = protocol_of(family, type, proto);
-    s->home_link = (struct list){0};
     s->tell.run = told;
     atomic_store(&s->life, generation);
+}
+
+void life_in_child(struct backend_sock *s)
+{
+    uint32_t life = atomic_load(&s->life);
+
+    if (life == 0 || (life & LIFE_OVER))
+        return;
+    be_nobodys(s);
+    atomic_store(&s->nwaiter, 0);
+    atomic_store(&s->nguest, 0);
+    atomic_store(&s->lock, false);
+    atomic_store(&s->telling, false);
 }
 
 struct loop *life_adopt(struct loop *l, struct backend_sock *s, uint32_t want)
@@ -282,16 +292,6 @@ static int close_descriptor(int fd, enum backend_close how)
     }
 }
 
-/* In a child of fork: its parent's homes, and whoever was in a call, are not here. */
-static int close_in_child(struct backend_sock *s, enum backend_close how)
-{
-    int r = close_descriptor(take_descriptor(s, NULL, how), how);
-
-    atomic_fetch_or(&s->life, LIFE_GONE);
-    give_back(s);
-    return r;
-}
-
 /* Close it, and be done with it; the descriptor is out of reach. */
 static int close_now(struct backend_sock *s, int fd, enum backend_close how)
 {
@@ -384,8 +384,6 @@ int life_close(struct backend_sock *s, enum backend_close how)
 {
     struct loop *home = atomic_load(&s->home);
 
-    if (is_parents(s))
-        return close_in_child(s, how);
     return home && home == loop_here ? close_at_home(s, home, how) : close_elsewhere(s, how);
 }
 

@@ -105,10 +105,6 @@ void life_init(void (*gone)(struct backend_sock *s));
 /* How often the process has forked. */
 extern _Atomic uint32_t life_forks;
 
-/* How many forks lie between the first process and this one: homes and threads of its
- * ancestors do not exist here. */
-extern _Atomic uint32_t life_child;
-
 /* May others have the open file: by dup, by fork, or because they gave it to us? */
 static inline bool life_is_shared(struct backend_sock *s)
 {
@@ -119,6 +115,10 @@ static inline bool life_is_shared(struct backend_sock *s)
 /* A socket for a descriptor: alive, nobody's home. */
 void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
                 uint32_t generation);
+
+/* In a child of fork, which has one thread: its parent's homes, and who was in a call, are
+ * not here.  For every socket there is. */
+void life_in_child(struct backend_sock *s);
 
 /* Make l, the caller's loop, the home of a socket that has none.  Returns the home; NULL:
  * the socket's life does not fit. */

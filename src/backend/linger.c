@@ -193,6 +193,17 @@ static void make_condition(void)
     pthread_condattr_destroy(&attr);
 }
 
+/* A fork comes when the list is whole. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
 /* A child has no such thread, and the goodbyes are its parent's. */
 static void in_child(void)
 {
@@ -216,7 +227,7 @@ static void begin(void)
 {
     list_init(&goodbyes);
     make_condition();
-    pthread_atfork(NULL, NULL, in_child);
+    pthread_atfork(before_fork, after_fork, in_child);
     atexit(at_exit);
 }
 

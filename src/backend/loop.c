@@ -109,6 +109,7 @@ void loop_in_child(void)
     if (fd >= 0)
         close(fd);
     loop_here = NULL;
+    sched_in_child();
 }
 
 static int loops_enter(bool serves)

@@ -316,6 +316,12 @@ int sched_init(struct sched *s, size_t stack_len)
     return 0;
 }
 
+void sched_in_child(void)
+{
+    pthread_mutex_init(&fiber_scheds_lock, NULL);
+    list_init(&fiber_scheds);
+}
+
 void sched_fini(struct sched *s)
 {
     CHECK(s->nfiber == 0, "sched_fini: fibers are alive");

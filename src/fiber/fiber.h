@@ -100,6 +100,9 @@ int sched_init(struct sched *s, size_t stack_len);
 /* End it.  No fiber may be alive. */
 void sched_fini(struct sched *s);
 
+/* In a child of fork: the fibers are the parent's. */
+void sched_in_child(void);
+
 /* Make a fiber, ready to run fn(arg) when its turn comes.  NULL: no memory. */
 struct fiber *fiber_go(struct sched *s, void (*fn)(void *arg), void *arg);
 

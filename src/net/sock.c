@@ -85,9 +85,28 @@ static void gone(struct backend_sock *b)
     pthread_mutex_unlock(&lock);
 }
 
+/* A fork comes when the table is whole. */
+static void before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+static void after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
+}
+
+static void in_child(void)
+{
+    for (uint32_t slot = 0; slot < nslot; slot++)
+        life_in_child(&slot_at(slot)->b);
+    after_fork();
+}
+
 static void begin(void)
 {
     life_init(gone);
+    pthread_atfork(before_fork, after_fork, in_child);
 }
 
 static struct stoa_sock *take_slot(int *error)

@@ -262,6 +262,97 @@ TEST(trap_fork_the_child_serves_and_the_parent_closes)
     EXPECT_OK(stoa_close(c) | stoa_close(s));
 }
 
+/* What a child inherits had a home in its parent, which is not there any more. */
+static int recv_in_child(void *arg)
+{
+    char c;
+
+    return (int)stoa_recv(*(int *)arg, &c, 1, 0);
+}
+
+static void *run_in_child(void *arg)
+{
+    struct stoa_options o = options_here();
+
+    _exit(stoa_run(recv_in_child, arg, &o) == 1 ? 0 : 1);
+}
+
+TEST(trap_fork_a_childs_fibers_wait_on_what_it_inherits)
+{
+    struct pair p = pair_make();
+    int status = -1, gate[2];
+    pthread_t thread;
+    char c;
+
+    stoa_settimeout(p.near, 0.01);
+    EXPECT_ERR(stoa_recv(p.near, &c, 1, 0), ETIME);
+    stoa_settimeout(p.near, -1);
+    EXPECT_EQ(pipe2(gate, O_CLOEXEC), 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(gate[1]);
+        alarm(10);
+        if (read(gate[0], &c, 1) != 1 || pthread_create(&thread, NULL, run_in_child, &p.near) != 0)
+            _exit(2);
+        pthread_join(thread, NULL);
+        _exit(3);
+    }
+    EXPECT_EQ(write(gate[1], "x", 1), 1);
+    EXPECT_OK(stoa_sleep(0.1)); /* it waits by now, most likely */
+    EXPECT_OK(stoa_sendall(p.far, "y", 1, 0));
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(status, 0);
+    close(gate[0]);
+    close(gate[1]);
+    pair_close(&p);
+}
+ON_EVERY_BACKEND(trap_fork_a_childs_fibers_wait_on_what_it_inherits)
+
+/* Others make and end sockets while we fork: the child's table must be whole, and free. */
+static atomic_bool forking;
+
+static void *make_and_end(void *arg)
+{
+    int pair[2];
+
+    (void)arg;
+    while (atomic_load(&forking))
+        if (stoa_socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0) {
+            stoa_close(pair[0]);
+            stoa_close(pair[1]);
+        }
+    return NULL;
+}
+
+TEST(trap_fork_a_child_makes_sockets_whatever_others_did)
+{
+    pthread_t thread[2];
+
+    atomic_store(&forking, true);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQ(pthread_create(&thread[i], NULL, make_and_end, NULL), 0);
+    fflush(stdout);
+    for (int i = 0; i < 300; i++) {
+        int pair[2], status = -1;
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            alarm(10);
+            if (stoa_socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+                _exit(1);
+            _exit(stoa_close(pair[0]) | stoa_close(pair[1]) ? 2 : 0);
+        }
+        EXPECT_EQ(waitpid(pid, &status, 0), pid);
+        EXPECT_EQ(status, 0);
+        if (status)
+            break;
+    }
+    atomic_store(&forking, false);
+    for (int i = 0; i < 2; i++)
+        EXPECT_EQ(pthread_join(thread[i], NULL), 0);
+}
+
 /* Two processes accept from one listener: a client goes to one of them, and the other
  * goes on waiting, in its time. */
 TEST(trap_fork_two_processes_accept_from_one_listener)
