@@ -50,8 +50,8 @@ bool alone(const char *name)
     const char *mine = getenv("STOA_TEST_ALONE");
     char key[256];
 
-    snprintf(key, sizeof(key), "%s/%s/%d", name, place->backend ? place->backend : "block",
-             (int)place->beside);
+    snprintf(key, sizeof(key), "%s/%s/%d/%s", name, place->backend ? place->backend : "block",
+             (int)place->beside, place->beside_backend ? place->beside_backend : "");
     if (mine)
         return strcmp(mine, key) == 0;
     int status = run_alone(name, key);

@@ -204,14 +204,12 @@ ON_EVERY_BACKEND(trap_10_at_the_full_table_time_still_passes)
 TEST(trap_10_a_close_at_the_full_table_cancels)
 {
     ALONE(trap_10_a_close_at_the_full_table_cancels);
-    struct rlimit limit = {60, 60};
     struct text where;
     int s = listener_make(TCP4, &where), c = stoa_socket(AF_INET, SOCK_STREAM, 0), fillers[64];
     struct beside b;
 
     beside(&b, accepts, &s);
     until_asleep(&b);
-    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
     int n = fill_table(fillers);
     EXPECT_OK(stoa_connect(c, where.c));
     EXPECT_OK(stoa_sleep(0.03));
