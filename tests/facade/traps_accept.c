@@ -216,8 +216,7 @@ TEST(trap_10_a_close_at_the_full_table_cancels)
     EXPECT_OK(stoa_close(s));
     EXPECT_EQ(beside_join(&b), -1);
     EXPECT_EQ(b.error, ECANCELED);
-    for (int i = 0; i < n; i++)
-        close(fillers[i]);
+    empty_table(fillers, n);
     EXPECT_OK(stoa_close(c));
 }
 ON_EVERY_PAIRING(trap_10_a_close_at_the_full_table_cancels)
