@@ -17,19 +17,17 @@
 #include "backend/linger.h"
 
 #include "backend/kernel.h"
+#include "backend/thread.h"
 #include "base/limits.h"
 #include "base/list.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EVENTS      64
@@ -143,29 +141,21 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Start the thread, with all signals left to others.  Under lock. */
+/* Start the thread.  Under lock. */
 static int start(void)
 {
-    pthread_attr_t attr;
-    sigset_t all, before;
-    pthread_t t;
+    int r;
 
     if (running)
         return 0;
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0)
         return -errno;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int r = pthread_create(&t, &attr, run, NULL);
-    pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (r != 0) {
+    r = thread_start(run);
+    if (r < 0) {
         close(epoll_fd);
         epoll_fd = -1;
-        return -r;
+        return r;
     }
     running = true;
     return 0;
@@ -173,24 +163,12 @@ static int start(void)
 
 static void at_exit(void)
 {
-    struct timespec t;
+    struct timespec t = thread_time_in((time_t)(LINGER_EXIT_NS / 1000000000u));
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += (time_t)(LINGER_EXIT_NS / 1000000000u);
     pthread_mutex_lock(&lock);
     while (running && pthread_cond_timedwait(&ended, &lock, &t) == 0)
         ;
     pthread_mutex_unlock(&lock);
-}
-
-static void make_condition(void)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&ended, &attr);
-    pthread_condattr_destroy(&attr);
 }
 
 /* A fork comes when the list is whole. */
@@ -210,7 +188,7 @@ static void in_child(void)
     struct list *n;
 
     pthread_mutex_init(&lock, NULL);
-    make_condition();
+    thread_cond_init(&ended);
     while ((n = list_shift(&goodbyes))) {
         struct goodbye *g = CONTAINER(n, struct goodbye, link);
 
@@ -226,7 +204,7 @@ static void in_child(void)
 static void begin(void)
 {
     list_init(&goodbyes);
-    make_condition();
+    thread_cond_init(&ended);
     pthread_atfork(before_fork, after_fork, in_child);
     atexit(at_exit);
 }

@@ -7,20 +7,16 @@
  * A call that waits on a helper parks its fiber on an OP_EVENT, or its thread on its
  * eventfd.  One that gives up leaves the job to the helper: getaddrinfo(3) cannot be
  * cancelled.  The job's state, under the lock, says who is last and frees it.
- *
- * Helpers block all signals: they are the program's, not ours.
  */
 #include "backend/offload.h"
 
 #include "backend/guest.h"
 #include "backend/loop.h"
+#include "backend/thread.h"
 #include "base/limits.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 struct job {
@@ -79,12 +75,10 @@ static void finish(struct job *j)
 /* The next job, or NULL after a while without.  Under lock. */
 static struct job *next_job(void)
 {
-    struct timespec t;
+    struct timespec t = thread_time_in(HELPER_IDLE_SEC);
     struct list *n;
     int r = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += HELPER_IDLE_SEC;
     nidle++;
     while (list_empty(&queue) && r == 0)
         r = pthread_cond_timedwait(&work, &lock, &t);
@@ -112,21 +106,11 @@ static void *help(void *arg)
     return NULL;
 }
 
-static void make_condition(void)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&work, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
 /* A child has no helpers, and the jobs are its parent's. */
 static void in_child(void)
 {
     pthread_mutex_init(&lock, NULL);
-    make_condition();
+    thread_cond_init(&work);
     list_init(&queue);
     nhelper = 0;
     nidle = 0;
@@ -136,24 +120,8 @@ static void in_child(void)
 static void begin(void)
 {
     list_init(&queue);
-    make_condition();
+    thread_cond_init(&work);
     pthread_atfork(NULL, NULL, in_child);
-}
-
-static int start_helper(void)
-{
-    pthread_attr_t attr;
-    sigset_t all, before;
-    pthread_t t;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int r = pthread_create(&t, &attr, help, NULL);
-    pthread_attr_destroy(&attr);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
 }
 
 static int enqueue(struct job *j)
@@ -162,7 +130,7 @@ static int enqueue(struct job *j)
 
     pthread_mutex_lock(&lock);
     if (nidle <= nqueued && nhelper < HELPERS_MAX) {
-        r = start_helper();
+        r = thread_start(help);
         nhelper += r == 0;
     }
     if (nhelper > 0)
