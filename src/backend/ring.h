@@ -47,6 +47,12 @@ struct io_uring_sqe *ring_sqe(struct ring *r);
  * 0; a negative errno when this kernel does not do that. */
 int ring_enter(struct ring *r, unsigned nwait, uint64_t wait_ns);
 
+/* Is there no entry that the kernel has not been given? */
+static inline bool ring_is_empty(const struct ring *r)
+{
+    return r->sq_tail == r->sq_submitted;
+}
+
 /* Has the kernel put something off, or we, that ring_enter() would do? */
 bool ring_has_work(const struct ring *r);
 

@@ -3,7 +3,8 @@
  * A receive or send does not enter the kernel: it leaves an entry in the ring and parks.
  * When no fiber is ready, the worker's turn hands over all entries of the round in one
  * io_uring_enter(2), waits in it, and makes ready the fibers whose answers have come.
- * Under load a round shares the price of a system call; alone, a call pays one.
+ * Under load a round shares the price of a system call.  A send that would be alone in its
+ * round is made at once instead.
  *
  * What the ring has no call for, or one that means something else, goes the epoll way: an
  * attempt (kernel.h), an entry that waits for readiness, another attempt.  So does a
@@ -168,15 +169,23 @@ static ssize_t launch(struct loop *l, struct op *op, enum flight how)
     return -EAGAIN;
 }
 
+/* Would a send be alone in its turn's system call?  Then it can as well be made at once, and the
+ * fiber goes on without a turn. */
+static bool is_lone_send(const struct loop *l, const struct op *op)
+{
+    return op->kind == OP_SEND && l->sched.nready == 0 && ring_is_empty(&l->ring);
+}
+
 /* A result, or -EAGAIN: it is in the kernel's hands. */
 static ssize_t begin(struct loop *l, struct op *op)
 {
+    bool by_ring = is_ring_call(op);
     ssize_t r;
 
-    if (is_ring_call(op))
+    if (by_ring && !is_lone_send(l, op))
         return launch(l, op, FLIGHT_CALL);
     r = try_at_home(l, op);
-    return r == -EAGAIN ? launch(l, op, FLIGHT_POLL) : r;
+    return r == -EAGAIN ? launch(l, op, by_ring ? FLIGHT_CALL : FLIGHT_POLL) : r;
 }
 
 static int finish(struct op *op, ssize_t r)

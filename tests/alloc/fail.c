@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 static atomic_int armed;
 static atomic_long left;
@@ -180,6 +181,23 @@ WRAP(int, eventfd, unsigned value, int flags)
 WRAP(int, epoll_create1, int flags)
 {
     return refused(FAIL_DESCRIPTORS) ? (errno = EMFILE, -1) : __real_epoll_create1(flags);
+}
+
+/* Only what makes a ring; the others go on with as many words as there can be. */
+long __real_syscall(long nr, ...);
+long __wrap_syscall(long nr, ...);
+long __wrap_syscall(long nr, ...)
+{
+    long word[6];
+    va_list args;
+
+    va_start(args, nr);
+    for (int i = 0; i < 6; i++)
+        word[i] = va_arg(args, long);
+    va_end(args);
+    if (nr == SYS_io_uring_setup && refused(FAIL_DESCRIPTORS))
+        return errno = EMFILE, -1;
+    return __real_syscall(nr, word[0], word[1], word[2], word[3], word[4], word[5]);
 }
 
 int __real_open64(const char *path, int flags, ...);
