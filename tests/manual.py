@@ -46,7 +46,8 @@ def pages():
 
 
 def commented_headers():
-    return read('include', 'stoa.h') + read('include', 'stoa', 'serve.h')
+    return (read('include', 'stoa.h') + read('include', 'stoa', 'serve.h') +
+            read('include', 'stoa', 'sim.h'))
 
 
 def headers():

@@ -25,6 +25,7 @@
 const struct command commands[] = {
     {"serve", "serve every client: stoa serve upper :8081", &cmd_serve_argp, cmd_serve},
     {"connect", "talk to a server: stoa connect :8081", &cmd_connect_argp, cmd_connect},
+    {"sim", "try a server in a network that fails: stoa sim", &cmd_sim_argp, cmd_sim},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -89,7 +90,8 @@ static int unknown(const char *word)
     if (nearest && least <= strlen(nearest->name) / 2)
         output_say("stoa", "there is no command %s; did you mean '%s'?", quoted, nearest->name);
     else
-        output_say("stoa", "there is no command %s; serve and connect are (stoa help)", quoted);
+        output_say("stoa", "there is no command %s; serve, connect and sim are (stoa help)",
+                   quoted);
     return CODE_USAGE;
 }
 

@@ -19,7 +19,7 @@ load lib
 }
 
 @test "help COMMAND is COMMAND --help" {
-    for command in serve connect; do
+    for command in serve connect sim; do
         is help "$("$STOA" help $command)" "$("$STOA" $command --help)"
         is -h "$("$STOA" $command -h)" "$("$STOA" $command --help)"
     done
@@ -30,7 +30,7 @@ load lib
 }
 
 @test "every --help tells the exit codes, in lines of 80 columns" {
-    for command in serve connect; do
+    for command in serve connect sim; do
         run -0 "$STOA" "$command" --help
         has "$output" "3 name not resolved"
         has "$output" "8 bind failed"
@@ -52,9 +52,9 @@ load lib
 }
 
 @test "a word like none gets all commands proposed" {
-    refused 2 "serve and connect are" xyzzy
-    refused 2 "serve and connect are" ""
-    refused 2 "serve and connect are" "$(printf 'x%.0s' {1..5000})"
+    refused 2 "serve, connect and sim are" xyzzy
+    refused 2 "serve, connect and sim are" ""
+    refused 2 "serve, connect and sim are" "$(printf 'x%.0s' {1..5000})"
 }
 
 @test "with its standard descriptors closed it still tells sockets from files" {
