@@ -23,7 +23,7 @@ extern "C" {
  */
 struct stoa_options {
     size_t size;         /* sizeof(struct stoa_options): the version of this struct */
-    const char *backend; /* how fibers wait: "epoll"; NULL = STOA_BACKEND or the best */
+    const char *backend; /* how fibers wait: "epoll", "uring"; NULL = STOA_BACKEND or the best */
     const char *from;    /* dial: the address to connect from */
     int workers;         /* serve: threads, 1 .. 1024; 0 = one per core */
     int backlog;         /* announce, serve: as stoa_listen(); 0 = the system's most */

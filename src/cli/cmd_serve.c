@@ -80,7 +80,7 @@ static const struct argp_option option_table[] = {
     {"timeout", KEY_TIMEOUT, "TIME", 0, "A client silent so long is sent off; exec: may run", 0},
     {"max-conns", KEY_MAX_CONNS, "N", 0, "Connections at once; others wait in the queue", 0},
     {"workers", KEY_WORKERS, "N", 0, "Threads (default: one per core)", 0},
-    {"backend", KEY_BACKEND, "NAME", 0, "How fibers wait: epoll", 0},
+    {"backend", KEY_BACKEND, "NAME", 0, "How fibers wait: epoll or uring", 0},
     {"backlog", KEY_BACKLOG, "N", 0, "Length of that queue (default: the most allowed)", 0},
     {"drain-timeout", KEY_DRAIN, "TIME", 0, "For connections to end when stopped (10s)", 0},
     {"next-free", KEY_NEXT_FREE, NULL, 0, "If the port is taken, take the next free one", 0},

@@ -262,6 +262,13 @@ END
     has "$output" "backend"
 }
 
+@test "--backend uring serves, or says why it cannot" {
+    serve upper 127.0.0.1:0 --backend uring
+    is answer "$(say 'uring\n')" URING && return
+    log_line
+    has "$LINE" "io_uring is not available here ("
+}
+
 @test "--quiet logs nothing" {
     serve upper 127.0.0.1:0 --quiet --once
     say 'x\n'
