@@ -486,6 +486,17 @@ def example_13_serves_many_who_speak_at_once():
             same([l for l in order if not l.startswith(name)], others)
 
 
+@test
+def example_14_finds_its_bug_by_seed_and_runs_it_again():
+    done = subprocess.run([os.path.join(FOLDER, '14_simulated')], capture_output=True, text=True,
+                          timeout=LIMIT_SEC, check=True)
+    plain, found, again, mended = done.stdout.splitlines()
+    same(plain, 'without faults: 100 seeds are good')
+    seed = re.fullmatch(r'with faults: seed (\d+): somebody read .+', found)[1]
+    same(again, f'seed {seed} again, and again: the same run, event for event')
+    same(mended, 'mended: 100 seeds are good')
+
+
 def main():
     wanted = sys.argv[2:]
     chosen = [t for t in TESTS if not wanted or any(w in t.__name__ for w in wanted)]
