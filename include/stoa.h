@@ -347,9 +347,9 @@ STOA_API ssize_t stoa_recvall(int s, void *buf, size_t len);
  * Returns the bytes taken, perhaps fewer than len; -1 with errno set:
  *   ETIME       out of time; nothing was sent
  *   EAGAIN      non-blocking, or MSG_DONTWAIT, and no room
- *   EPIPE       the connection's sending side has ended
+ *   EPIPE       the connection's sending side has ended, or TCP was never connected
  *   ECONNRESET  the peer reset the connection
- *   ENOTCONN, EDESTADDRREQ  not connected
+ *   ENOTCONN, EDESTADDRREQ  not connected: UNIX streams, datagrams
  *   EMSGSIZE    a datagram larger than can be sent
  *   EINVAL      len is over SSIZE_MAX
  *   ECANCELED   nothing was sent

@@ -19,7 +19,7 @@ ssize_t stoa_recvfrom(int s, void *buf, size_t len, int flags, struct stoa_addr 
     ssize_t r;
 
     if (len > SSIZE_MAX)
-        return error_out(VERB_RECVFROM, s, -EINVAL);
+        return error_out_len(VERB_RECVFROM, s);
     a->type = so ? so->b.type : 0; /* afterwards it may be closed, and its place another's */
     a->sa.ss_family = AF_UNSPEC;
     a->len = sizeof(a->sa);
@@ -35,7 +35,7 @@ ssize_t stoa_sendto(int s, const void *buf, size_t len, int flags, const struct 
     struct stoa_addr a;
 
     if (len > SSIZE_MAX)
-        return error_out(VERB_SENDTO, s, -EINVAL);
+        return error_out_len(VERB_SENDTO, s);
     if (to) {
         a = *to;
         op.sa = (struct sockaddr *)&a.sa;

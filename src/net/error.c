@@ -88,7 +88,8 @@ static const struct {
     {ECONNREFUSED, "connection refused: nothing listens there"},
     {ECONNRESET, "the peer reset the connection: it ended without reading all, or its program "
                  "died"},
-    {EPIPE, "the connection is over for sending: the peer has closed it, or shutdown() did"},
+    {EPIPE, "the connection is over for sending: the peer has closed it, shutdown() did, or it "
+            "was never connected"},
     {EADDRINUSE, "the address is in use: another socket has it; stop that program, or choose "
                  "another port"},
     {ENOTCONN, "the socket is not connected"},
@@ -143,6 +144,12 @@ __attribute__((cold)) static ssize_t fail(enum verb verb, int s, ssize_t r, size
 ssize_t error_out(enum verb verb, int s, ssize_t r)
 {
     return r >= 0 ? r : fail(verb, s, r, 0);
+}
+
+ssize_t error_out_len(enum verb verb, int s)
+{
+    return error_out_why(verb, s, -EINVAL, NULL,
+                         "the length is over SSIZE_MAX: a negative number, perhaps");
 }
 
 ssize_t error_out_done(enum verb verb, int s, ssize_t r, size_t done)
@@ -245,13 +252,11 @@ static const char *meaning_for(int verb, int code)
 {
     if (code == EINVAL)
         switch (verb) {
-        case VERB_RECV:
-        case VERB_SEND:
-        case VERB_RECVALL:
-        case VERB_SENDALL:
-        case VERB_RECVFROM:
-        case VERB_SENDTO:
-            return "the length is over SSIZE_MAX: a negative number, perhaps";
+        case VERB_SENDFILE:
+            return "the socket is no stream, or the file none that can be read at a place";
+        case VERB_SEND_FDS:
+        case VERB_RECV_FDS:
+            return "1 to 253 descriptors go with at least one byte";
         case VERB_ACCEPT:
             return "the socket does not listen: call stoa_listen() first";
         case VERB_BIND:

@@ -71,7 +71,10 @@ ssize_t error_out(enum verb verb, int s, ssize_t r);
  * be NULL, and both are copied. */
 ssize_t error_out_why(enum verb verb, int s, ssize_t r, const char *about, const char *why);
 
-/* The same for calls whose error can come after a part was done. */
+/* EINVAL, for a length over SSIZE_MAX. */
+ssize_t error_out_len(enum verb verb, int s);
+
+/* The same as error_out() for calls whose error can come after a part was done. */
 ssize_t error_out_done(enum verb verb, int s, ssize_t r, size_t done);
 
 /* What a code means, as the end of a sentence. */

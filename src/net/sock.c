@@ -203,10 +203,28 @@ static ssize_t until_there_is_room(struct op *op)
     return r;
 }
 
+/* A UNIX stream without a peer: the kernel's EINVAL (unix_stream_read_generic), which others
+ * call ENOTCONN. */
+static bool lacks_peer(const struct op *op)
+{
+    struct backend_sock *b = op->sock;
+    struct sockaddr_storage peer;
+    socklen_t len = sizeof(peer);
+
+    if ((op->kind != OP_RECV && op->kind != OP_RECVMSG) || b->family != AF_UNIX ||
+        b->type != SOCK_STREAM || !life_hold(loop_here, b, op->life))
+        return false;
+    int r = backend_here()->name_of(b, true, (struct sockaddr *)&peer, &len);
+    life_drop(loop_here, b);
+    return r == -ENOTCONN;
+}
+
 ssize_t sock_run_failed(struct op *op, ssize_t r, bool begun)
 {
     if (r == -EXFULL)
         return until_there_is_room(op);
+    if (r == -EINVAL && lacks_peer(op))
+        return -ENOTCONN;
     return begun ? once_begun(op, r) : r;
 }
 

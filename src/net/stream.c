@@ -49,9 +49,9 @@ static ssize_t recv_all(int s, struct op *op, size_t *done)
 }
 
 /* What a length says without a call: 0 is no bytes, of a socket that is alive. */
-static int bad_len(int s, size_t len)
+static ssize_t odd_len(enum verb verb, int s, size_t len)
 {
-    return len > SSIZE_MAX ? -EINVAL : sock_check(s, 0, 0);
+    return len > SSIZE_MAX ? error_out_len(verb, s) : error_out(verb, s, sock_check(s, 0, 0));
 }
 
 /* MSG_WAITALL: all of len, or what had come when the stream ended or failed. */
@@ -73,7 +73,7 @@ ssize_t stoa_recv(int s, void *buf, size_t len, int flags)
     ssize_t r;
 
     if (unlikely(len == 0 || len > SSIZE_MAX))
-        return error_out(VERB_RECV, s, bad_len(s, len));
+        return odd_len(VERB_RECV, s, len);
     if (unlikely((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL))
         r = recv_waitall(s, &op);
     else
@@ -90,7 +90,7 @@ ssize_t stoa_recvall(int s, void *buf, size_t len)
     ssize_t r;
 
     if (len == 0 || len > SSIZE_MAX)
-        return error_out(VERB_RECVALL, s, bad_len(s, len));
+        return odd_len(VERB_RECVALL, s, len);
     r = recv_all(s, &op, &done);
     return error_out_done(VERB_RECVALL, s, r, done);
 }
@@ -101,7 +101,7 @@ ssize_t stoa_send(int s, const void *buf, size_t len, int flags)
     ssize_t r;
 
     if (unlikely(len > SSIZE_MAX))
-        return error_out(VERB_SEND, s, -EINVAL);
+        return error_out_len(VERB_SEND, s);
     r = sock_run(s, &op);
     return likely(r >= 0) ? r : error_out(VERB_SEND, s, r);
 }
@@ -133,7 +133,7 @@ int stoa_sendall(int s, const void *buf, size_t len, int flags)
     ssize_t r;
 
     if (unlikely(len > SSIZE_MAX))
-        return (int)error_out(VERB_SENDALL, s, -EINVAL);
+        return (int)error_out_len(VERB_SENDALL, s);
     r = sock_run(s, &op);
     if (likely(r == (ssize_t)len))
         return 0;

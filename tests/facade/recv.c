@@ -201,25 +201,6 @@ TEST(MSG_WAITALL_waits_for_all)
 }
 ON_EVERY_PAIRING(MSG_WAITALL_waits_for_all)
 
-TEST(a_stream_that_is_not_connected)
-{
-    EACH_STREAM (k) {
-        int s = stoa_socket(kind_family(k), SOCK_STREAM, 0);
-        char c = 0;
-        int want = k == UNIX_STREAM ? EINVAL : ENOTCONN;
-
-        /* The kernel says EINVAL for UNIX (unix_stream_read_generic); we say one thing. */
-        errno = 0;
-        EXPECT_EQ(stoa_recv(s, &c, 1, 0), -1);
-        EXPECT(errno == ENOTCONN || errno == want);
-        errno = 0;
-        EXPECT_EQ(stoa_send(s, &c, 1, 0), -1);
-        EXPECT(errno == ENOTCONN || errno == EPIPE);
-        EXPECT_OK(stoa_close(s));
-    }
-}
-ON_EVERY_BACKEND(a_stream_that_is_not_connected)
-
 TEST(recvall_gathers)
 {
     EACH_STREAM (k) {
