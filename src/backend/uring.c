@@ -8,7 +8,7 @@
  *
  * What the ring has no call for, or one that means something else, goes the epoll way: an
  * attempt (kernel.h), an entry that waits for readiness, another attempt.  So does a
- * receive on an open file with O_NONBLOCK, which the ring refuses to wait for.
+ * receive on an open file with O_NONBLOCK where the kernel's ring refuses to wait for it.
  *
  * What holds:
  *   - From entry to completion buf belongs to the kernel.  Who is cancelled or out of time

@@ -8,6 +8,7 @@
 #include "backends.h"
 #include "unit/watched.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -131,7 +132,7 @@ ON_EVERY_PAIRING(a_detached_descriptor_is_read_by_nobody_else)
 /* The home of a socket, and code in it that blocks: it waits for who closes the socket. */
 struct busy {
     pthread_mutex_t lock;
-    int s;
+    struct pair p; /* made there */
     int rc;
     int error;
     atomic_bool waits;
@@ -144,7 +145,7 @@ static int waits_at_home(void *arg)
     char c;
 
     atomic_store(&busy->waits, true);
-    busy->rc = (int)stoa_recv(busy->s, &c, 1, 0);
+    busy->rc = (int)stoa_recv(busy->p.near, &c, 1, 0);
     busy->error = errno;
     return 0;
 }
@@ -154,6 +155,7 @@ static int blocks_the_home(struct beside *me)
     struct busy *busy = me->arg;
     struct stoa_group *g = stoa_group_open();
 
+    busy->p = pair_make();
     EXPECT_OK(stoa_go(g, waits_at_home, busy));
     while (!atomic_load(&busy->waits))
         stoa_yield();
@@ -167,8 +169,8 @@ static int blocks_the_home(struct beside *me)
 
 static void close_returns_though_the_home_waits_for_us(void)
 {
-    struct pair p = pair_make();
-    struct busy busy = {.lock = PTHREAD_MUTEX_INITIALIZER, .s = p.near};
+    struct busy busy = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct pair *p = &busy.p;
     struct beside b;
     char c;
 
@@ -176,21 +178,22 @@ static void close_returns_though_the_home_waits_for_us(void)
     beside(&b, blocks_the_home, &busy);
     while (!atomic_load(&busy.blocks))
         breathe();
-    EXPECT_OK(stoa_close(p.near));
-    EXPECT_ERR(stoa_recv(p.near, &c, 1, 0), EBADF);
+    EXPECT_OK(stoa_close(p->near));
+    EXPECT_ERR(stoa_recv(p->near, &c, 1, 0), EBADF);
     EXPECT_EQ(pthread_mutex_unlock(&busy.lock), 0);
     EXPECT_EQ(beside_join(&b), 0);
     EXPECT_EQ(busy.rc, -1);
     EXPECT_EQ(busy.error, ECANCELED);
-    stoa_settimeout(p.far, 10);
-    EXPECT_EQ(stoa_recv(p.far, &c, 1, 0), 0);
-    p.near = -1;
-    pair_close(&p);
+    stoa_settimeout(p->far, 10);
+    EXPECT_EQ(stoa_recv(p->far, &c, 1, 0), 0);
+    p->near = -1;
+    pair_close(p);
 }
 WITH_A_WORKER(close_returns_though_the_home_waits_for_us)
 
-/* Two workers that close each other's sockets in the same moment. */
-enum { CROSSES = 100 };
+/* Two workers that close each other's sockets in the same moment: each waits for the other's turn
+ * and is to serve it meanwhile.  One that stands still does so in every round. */
+enum { CROSSES = 20, ROUNDS = 10 };
 
 struct cross {
     pthread_barrier_t barrier;
@@ -223,31 +226,106 @@ static int closes_crosswise(struct beside *me)
     return close_the_others(me->arg, 1);
 }
 
-static void two_workers_close_each_others_sockets(void)
+static double crosswise(void)
 {
     struct cross x;
     struct pair p[2][CROSSES];
     struct beside b;
-    double start = now();
+    double start;
 
     pthread_barrier_init(&x.barrier, NULL, 2);
     for (int i = 0; i < 2 * CROSSES; i++) {
         EXPECT_OK(stoa_socketpair(AF_UNIX, SOCK_STREAM, 0, (int *)&p[i % 2][i / 2]));
         x.s[i % 2][i / 2] = p[i % 2][i / 2].near;
     }
+    start = now();
     beside(&b, closes_crosswise, &x);
     EXPECT_OK(close_the_others(&x, 0));
     EXPECT_OK(beside_join(&b));
-    EXPECT_LT(now() - start, 5);
+    double took = now() - start;
     for (int i = 0; i < 2 * CROSSES; i++)
         EXPECT_OK(stoa_close(p[i % 2][i / 2].far));
     pthread_barrier_destroy(&x.barrier);
+    return took;
+}
+
+static void two_workers_close_each_others_sockets(void)
+{
+    double least = 100;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        double took = crosswise();
+        least = took < least ? took : least;
+    }
+    EXPECT_LT(least, 0.09);
 }
 WITH_A_WORKER(two_workers_close_each_others_sockets)
 
 /* -------------------------------------------------------------------------
  * Crowds: more at once than a ring has entries, or room for answers
  * ---------------------------------------------------------------------- */
+
+enum { READERS = 40 };
+
+struct reader {
+    int s;
+    char c;
+};
+
+static int reads_one(void *arg)
+{
+    struct reader *r = arg;
+
+    return stoa_recv(r->s, &r->c, 1, 0) == 1 ? 0 : -1;
+}
+
+/* "Operations of one direction of a socket are served in the order they came" (backend.h). */
+FIBER_TEST(readers_are_served_in_their_order)
+{
+    struct reader r[READERS];
+
+    EACH_STREAM (k) {
+        struct pair p = pair_of(k);
+        struct stoa_group *g = stoa_group_open();
+
+        for (int i = 0; i < READERS; i++) {
+            r[i] = (struct reader){.s = p.near};
+            EXPECT_OK(stoa_go(g, reads_one, &r[i]));
+        }
+        stoa_sleep(0.001);
+        for (int i = 0; i < READERS; i++) {
+            char c = (char)i;
+            EXPECT_OK(stoa_sendall(p.far, &c, 1, 0));
+            if (i % 5 == 0)
+                stoa_sleep(0.0005);
+        }
+        EXPECT_OK(stoa_group_join(g));
+        for (int i = 0; i < READERS; i++)
+            EXPECT_EQ(r[i].c, i);
+        pair_close(&p);
+    }
+}
+
+/* O_NONBLOCK belongs to whoever has the file: a ring does not wait then, so others must. */
+FIBER_TEST(a_reader_waits_though_others_have_set_the_flag)
+{
+    NOT_SIMULATED("there is no O_NONBLOCK to set");
+    struct pair p = pair_make();
+    struct stoa_group *g = stoa_group_open();
+    struct reader r = {.s = p.near};
+    int fd = stoa_fileno(p.near);
+
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    stoa_settimeout(p.near, 10);
+    double start = now();
+    EXPECT_OK(stoa_go(g, reads_one, &r));
+    stoa_sleep(0.001);
+    EXPECT_OK(stoa_sendall(p.far, "x", 1, 0));
+    EXPECT_OK(stoa_group_join(g));
+    EXPECT_EQ(r.c, 'x');
+    EXPECT_LT(now() - start, 9);
+    pair_close(&p);
+}
 
 enum { CROWD = 12000, CROWD_WATCHED = 2000 };
 
