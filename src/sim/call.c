@@ -138,8 +138,12 @@ int call_shutdown(struct backend_sock *s, int how)
         unix_shutdown(f, how);
         return 0;
     }
-    if (f->state == FILE_LISTENS && how != SHUT_WR)
-        return stream_stop_listening(f);
+    if (f->state == FILE_LISTENS && how != SHUT_WR) {
+        tcp_stop_listening(f); /* whoever waits in accept is told EINVAL */
+        f->shut_in = true;
+        file_wake(f, POLLIN | POLLOUT | POLLPRI);
+        return 0;
+    }
     if (f->state != FILE_CONNECTED)
         return -ENOTCONN;
     if (f->type == SOCK_STREAM) {

@@ -355,7 +355,8 @@ void flow_tell_room(struct pipe *p)
         return;
     /* Not each byte that was read is worth a packet. */
     if (p->arrived == p->acked && p->end_arrived == p->end_acked &&
-        window < p->window + (uint64_t)p->to->rcvbuf / 2 && p->flown < p->window)
+        (window <= p->window ||
+         (window < p->window + (uint64_t)p->to->rcvbuf / 2 && p->flown < p->window)))
         return;
     p->ack_arrived = p->arrived;
     p->ack_window = window;

@@ -220,14 +220,6 @@ struct file *stream_first_child(struct file *f)
     return NULL;
 }
 
-int stream_stop_listening(struct file *f)
-{
-    f->state = FILE_CLOSED;
-    f->shut_in = true;
-    file_wake(f, POLLIN | POLLOUT | POLLPRI);
-    return 0;
-}
-
 static int ready_out(struct file *f)
 {
     if (f->shut_out || f->mate_gone)

@@ -13,9 +13,6 @@ ssize_t stream_sendfile(struct file *f, int file, off_t *off, size_t len);
 /* The first in f's queue whose handshake is complete; NULL. */
 struct file *stream_first_child(struct file *f);
 
-/* shutdown(2) of a listener: whoever waits in accept is told EINVAL. */
-int stream_stop_listening(struct file *f);
-
 /* What is true now, of poll(2)'s events. */
 int stream_ready(struct file *f);
 

@@ -178,8 +178,7 @@ void tcp_shutdown(struct file *f, int how)
     file_wake(f, POLLIN | POLLOUT | POLLPRI);
 }
 
-/* Whoever waits to be accepted, or is on the way, is reset. */
-static void close_listener(struct file *f)
+void tcp_stop_listening(struct file *f)
 {
     struct list *n;
 
@@ -192,8 +191,8 @@ static void close_listener(struct file *f)
             flow_reset(child->out);
         die(child, 0);
     }
+    f->nqueue = 0;
     f->state = FILE_CLOSED;
-    file_free(f);
 }
 
 /* close(2) of a connection: a reset where input is unread, else the end after all that was sent.
@@ -222,8 +221,8 @@ static void close_connected(struct file *f, bool politely)
 void tcp_close(struct file *f, bool politely)
 {
     if (f->state == FILE_LISTENS)
-        close_listener(f);
-    else if (f->state == FILE_CONNECTED)
+        tcp_stop_listening(f);
+    if (f->state == FILE_CONNECTED)
         close_connected(f, politely);
     else
         file_free(f);
@@ -233,6 +232,7 @@ void tcp_disconnect(struct file *f)
 {
     struct pipe *in = f->in, *out = f->out;
 
+    tcp_stop_listening(f);
     f->in = f->out = NULL;
     if (out && out->to)
         flow_reset(out);

@@ -9,6 +9,9 @@ int tcp_connect(struct file *f, const struct end *to);
 
 int tcp_listen(struct file *f, int backlog);
 
+/* f listens no more: whoever waits to be accepted, or is on the way, is reset. */
+void tcp_stop_listening(struct file *f);
+
 /* shutdown(2) of a connected socket. */
 void tcp_shutdown(struct file *f, int how);
 
