@@ -183,16 +183,34 @@ WRAP(int, epoll_create1, int flags)
     return refused(FAIL_DESCRIPTORS) ? (errno = EMFILE, -1) : __real_epoll_create1(flags);
 }
 
-/* Only what makes a ring; the others go on with as many words as there can be. */
+/* How many words follow the number, of the calls that the library makes in this way. */
+static int words(long nr)
+{
+    switch (nr) {
+    case SYS_recvfrom:
+    case SYS_sendto:
+    case SYS_io_uring_enter:
+        return 6;
+    case SYS_io_uring_register:
+        return 4;
+    case SYS_membarrier:
+        return 3;
+    case SYS_io_uring_setup:
+        return 2;
+    default:
+        return 0;
+    }
+}
+
 long __real_syscall(long nr, ...);
 long __wrap_syscall(long nr, ...);
 long __wrap_syscall(long nr, ...)
 {
-    long word[6];
+    long word[6] = {0};
     va_list args;
 
     va_start(args, nr);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < words(nr); i++)
         word[i] = va_arg(args, long);
     va_end(args);
     if (nr == SYS_io_uring_setup && refused(FAIL_DESCRIPTORS))
