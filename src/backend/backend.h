@@ -97,7 +97,7 @@ struct op {
     uint8_t kind;
     uint8_t stage; /* the kernel's calls': connect is under way */
     uint8_t state;
-    uint8_t flight;            /* uring's: what the kernel has of it */
+    uint8_t flight;            /* uring's, sim's: what the kernel has of it */
     int flags;                 /* MSG_*; events for OP_POLL */
     struct backend_sock *sock; /* NULL: OP_EVENT */
     uint32_t life;             /* what sock->life must be */

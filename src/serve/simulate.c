@@ -108,7 +108,7 @@ static void report(const struct world *w, struct stoa_sim_result *to)
 static int run(struct world *w, struct first *first)
 {
     struct loop l;
-    int r = loop_open(&l, &sim_ops, STACK_SIZE_DEFAULT, false);
+    int r = loop_open(&l, &sim_ops, STACK_SIZE_DEFAULT, true);
 
     if (r < 0)
         return r;

@@ -29,6 +29,7 @@
 #define CALL_NS     1000  /* and a call's */
 #define EVENTS_TURN 256   /* then fibers have their turn again */
 #define LATE_NS     (50 * SIM_MS)
+#define CHECK_EACH  64 /* all fibers are looked at when time has gone on so often */
 
 /* A cancelled operation that the kernel is still at. */
 struct late {
@@ -117,6 +118,7 @@ static int sim_submit(struct loop *l, struct op *op)
         return finish(op, r);
     list_add(&s->ops, &op->link);
     op->state = OP_WAITING;
+    op->flight = 0; /* how often it has been cancelled */
     if (world_strikes(here(), FAULT_SPURIOUS))
         begins_late(op);
     return 0;
@@ -175,6 +177,8 @@ static void sim_cancel(struct loop *l, struct op *op)
         op_complete(op, r);
         return;
     }
+    if (op->flight++)
+        world_break(here(), "an operation is cancelled twice", 0);
     if (world_strikes(here(), FAULT_CANCEL_LATE)) {
         cancel_later(here(), op);
         return;
@@ -191,6 +195,8 @@ static void sim_settle(struct loop *l, struct backend_sock *s)
     while (!list_empty(&s->ops)) {
         struct op *op = CONTAINER(s->ops.next, struct op, link);
 
+        if (op->state != OP_CANCELLING)
+            world_break(here(), "a socket is closed on which somebody waits", 0);
         complete(op, op->why ? op->why : -ECANCELED);
     }
 }
@@ -241,6 +247,7 @@ static void stuck(struct world *w, const char *sentence)
 {
     CHECK(!w->gave_up, "a simulated world does not end although all its fibers were cancelled");
     w->gave_up = true;
+    check_fibers(w);
     world_break(w, sentence, 0);
     w->stuck = true;
     if (w->give_up)
@@ -262,7 +269,8 @@ static void sim_wait(struct loop *l, uint64_t until_ns)
         run_due(w);
         return;
     }
-    check_fibers(w);
+    if (++w->nwait % CHECK_EACH == 0)
+        check_fibers(w);
     if (until_ns == WHEEL_NEVER && nothing_comes(w)) {
         if (!loop_has_mail(l))
             stuck(w, "a deadlock: all fibers wait, and nothing is on its way to them");

@@ -75,6 +75,7 @@ struct world {
     uint64_t hash; /* of all that happened, in its order */
     uint64_t nevent;
     uint64_t nop;
+    uint64_t nwait; /* how often time has gone on */
     FILE *trace;
     char broken[512]; /* the first promise that did not hold */
     bool stuck;       /* nothing could happen any more, or not in time */

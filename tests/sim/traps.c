@@ -149,6 +149,22 @@ static struct slot {
     unsigned number;
 } slots[SLOTS];
 static bool closing_over;
+
+/* Handles of connections that are closed. */
+enum { DEAD = 32 };
+static int dead[DEAD];
+
+/* Whatever has come in its place: a handle that is closed stays so. */
+static int try_dead(void)
+{
+    int s = dead[random_below(DEAD)];
+    char c;
+
+    if (s && (stoa_recv(s, &c, 1, MSG_DONTWAIT) != -1 || errno != EBADF))
+        return wrong("a handle that was closed long ago is not EBADF: %s", stoa_errmsg());
+    return 0;
+}
+
 static unsigned next_number;
 
 static int open_slot(struct slot *s)
@@ -169,10 +185,12 @@ static int open_slot(struct slot *s)
 static int uses_slots(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 100 && !closing_over; i++) {
+    for (int i = 0; i < 1000 && !closing_over; i++) {
         struct slot s = slots[random_below(SLOTS)];
         unsigned char buf[8] = {0};
 
+        if (try_dead() < 0)
+            return -1;
         if (random_below(2))
             stoa_yield();
         if (s.near < 0)
@@ -198,7 +216,7 @@ static int uses_slots(void *arg)
 static int closes_slots(void *arg)
 {
     (void)arg;
-    for (int i = 0; i < 60; i++) {
+    for (int i = 0; i < 500; i++) {
         struct slot *s = &slots[random_below(SLOTS)], was = *s;
 
         stoa_sleep(0.0001 * random_below(20));
@@ -214,6 +232,7 @@ static int closes_slots(void *arg)
         }
         if (stoa_recv(was.near, &(char){0}, 1, 0) != -1 || errno != EBADF)
             return wrong("a closed handle is not EBADF: %s", stoa_errmsg());
+        dead[random_below(DEAD)] = was.near;
         if (open_slot(s) < 0)
             break;
     }
@@ -226,6 +245,7 @@ SWEEP(a_closed_handle_reaches_nobody_else)
 
     closing_over = false;
     next_number = 0;
+    memset(dead, 0, sizeof(dead));
     for (int i = 0; i < SLOTS; i++)
         open_slot(&slots[i]);
     for (int i = 0; i < 4; i++)
@@ -242,6 +262,42 @@ SWEEP(a_closed_handle_reaches_nobody_else)
             stoa_close(slots[i].far);
         }
     return 0;
+}
+
+/* -------------------------------------------------------------------------
+ * A peer that reads a little now and then (trap 1)
+ * ---------------------------------------------------------------------- */
+
+static int reads_slowly(void *arg)
+{
+    char buf[300];
+
+    while (stoa_recv(*(int *)arg, buf, 1 + (size_t)random_below(sizeof(buf)), 0) > 0)
+        if (stoa_sleep(0.001 * random_below(20)) < 0)
+            break;
+    return 0;
+}
+
+SWEEP(a_slow_reader_does_not_stretch_the_senders_time)
+{
+    struct stoa_group *g = stoa_group_open();
+    static char big[200000];
+    int pair[2], bytes = 1;
+
+    while (stoa_socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+        stoa_sleep(0.01);
+    stoa_setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+    stoa_go(g, reads_slowly, &pair[1]);
+    for (int i = 0; i < 10; i++) {
+        double began = stoa_sim_now();
+
+        stoa_settimeout(pair[0], 0.01 * (1 + random_below(20)));
+        stoa_sendall(pair[0], big, sizeof(big), 0);
+        in_time(pair[0], began, "sendall");
+    }
+    stoa_close(pair[0]);
+    stoa_group_join(g);
+    return stoa_close(pair[1]);
 }
 
 /* -------------------------------------------------------------------------

@@ -214,6 +214,31 @@ SWEEP(what_arrives_is_what_was_sent_from_its_beginning)
  * Few descriptors (trap 10)
  * ---------------------------------------------------------------------- */
 
+static int talks_upper(void *arg)
+{
+    int conn = (int)(intptr_t)arg;
+
+    upper(conn, NULL);
+    return stoa_close(conn);
+}
+
+/* Clients wait in the queue for a descriptor; no accept fails for that. */
+static int accepts_for_ever(void *arg)
+{
+    int s = announce_surely(arg);
+
+    for (int conn; s >= 0;) {
+        conn = stoa_accept(s, NULL);
+        if (conn < 0 && errno != ECANCELED)
+            wrong("accept: %s", stoa_errmsg());
+        if (conn < 0)
+            break;
+        while (stoa_go(NULL, talks_upper, (void *)(intptr_t)conn) < 0)
+            stoa_yield();
+    }
+    return s < 0 ? 0 : stoa_close(s);
+}
+
 SWEEP(a_full_table_serves_all_in_turn)
 {
     int server = stoa_sim_host("server", NULL);
@@ -221,7 +246,7 @@ SWEEP(a_full_table_serves_all_in_turn)
     char at[] = ":8081", to[] = "server:8081";
 
     stoa_sim_descriptors(server, 4);
-    stoa_sim_go(server, NULL, serve_upper, at);
+    stoa_sim_go(server, NULL, accepts_for_ever, at);
     for (int i = 0; i < 10; i++)
         stoa_go(g, ask_upper, to);
     return stoa_group_join(g);
@@ -236,13 +261,17 @@ SWEEP(dial_finds_the_family_that_answers)
     int server = stoa_sim_host("server", "10.0.0.9 fd00::9 10.0.0.8 fd00::8");
     char four[] = "0.0.0.0:8081", both[] = ":8081";
 
+    struct stoa_sim_link far = {.latency = 0.01 * random_below(40),
+                                .jitter = 0.01 * random_below(60)};
+
+    stoa_sim_set_link(0, server, &far); /* so far that several attempts are under way */
     stoa_sim_go(server, NULL, serve_upper, random_below(2) ? four : both);
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 10; i++) {
         struct stoa_scope scope;
         int s = -1;
 
         if (random_below(2)) {
-            stoa_within(&scope, 0.01 * random_below(60));
+            stoa_within(&scope, 0.01 * random_below(150));
             s = stoa_dial("server:8081", NULL);
             stoa_leave(&scope);
         } else {
