@@ -75,7 +75,7 @@ struct backend_sock {
 
 enum op_kind {
     OP_RECV = 1, /* recv(2); recvfrom(2) when sa is set */
-    OP_SEND,     /* send(2); sendto(2) when sa is set */
+    OP_SEND,     /* send(2); sendto(2) when sa is set; MSG_WAITALL: better all, see uring.c */
     OP_RECVMSG,  /* buf is a struct msghdr */
     OP_SENDMSG,
     OP_ACCEPT, /* res is the new descriptor */

@@ -97,7 +97,12 @@ ssize_t stoa_recvall(int s, void *buf, size_t len)
 
 ssize_t stoa_send(int s, const void *buf, size_t len, int flags)
 {
-    struct op op = {.kind = OP_SEND, .flags = flags, .buf = (void *)(uintptr_t)buf, .len = len};
+    struct op op = {
+        .kind = OP_SEND,
+        .flags = flags & ~MSG_WAITALL,
+        .buf = (void *)(uintptr_t)buf,
+        .len = len,
+    };
     ssize_t r;
 
     if (unlikely(len > SSIZE_MAX))
@@ -126,9 +131,15 @@ static ssize_t send_rest(int s, struct op *op, size_t len, size_t *done)
     return 0;
 }
 
+/* MSG_WAITALL tells a ring to go on by itself; send(2) does not know it. */
 int stoa_sendall(int s, const void *buf, size_t len, int flags)
 {
-    struct op op = {.kind = OP_SEND, .flags = flags, .buf = (void *)(uintptr_t)buf, .len = len};
+    struct op op = {
+        .kind = OP_SEND,
+        .flags = flags | MSG_WAITALL,
+        .buf = (void *)(uintptr_t)buf,
+        .len = len,
+    };
     size_t done;
     ssize_t r;
 

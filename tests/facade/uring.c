@@ -327,6 +327,31 @@ FIBER_TEST(a_reader_waits_though_others_have_set_the_flag)
     pair_close(&p);
 }
 
+/* MSG_WAITALL has a meaning for a ring's send that send(2) does not know: ours is send(2)'s. */
+static int does_nothing(void *arg)
+{
+    return arg ? -1 : 0;
+}
+
+FIBER_TEST(a_send_takes_what_there_is_room_for)
+{
+    const size_t len = 32 << 20;
+    struct pair p = pair_make();
+    struct stoa_group *g = stoa_group_open();
+    char *big = calloc(1, len);
+
+    stoa_settimeout(p.near, 10);
+    double start = now();
+    EXPECT_OK(stoa_go(g, does_nothing, NULL)); /* then the send is not alone in its turn */
+    ssize_t n = stoa_send(p.near, big, len, MSG_WAITALL);
+    EXPECT_GT(n, 0);
+    EXPECT_LT(n, (ssize_t)len);
+    EXPECT_LT(now() - start, 9);
+    EXPECT_OK(stoa_group_join(g));
+    EXPECT_OK(stoa_abort(p.near) | stoa_close(p.far));
+    free(big);
+}
+
 enum { CROWD = 12000, CROWD_WATCHED = 2000 };
 
 static int crowd(void)
