@@ -299,6 +299,12 @@ static bool fits(const struct serve *s, const struct listener *l)
     return false;
 }
 
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
 static int serve(struct serve *s)
 {
     static const int signals[] = {SIGINT, SIGTERM, 0};
@@ -310,6 +316,10 @@ static int serve(struct serve *s)
     if (signals_take(signals, stop) < 0) {
         output_say(WHO, "no thread for signals: %s", strerror(errno));
         return CODE_FAILED;
+    }
+    if (stoa_run(nothing, NULL, &s->options) < 0) { /* before anybody can connect */
+        output_say(WHO, "%s", stoa_errmsg());
+        return errno == EINVAL ? CODE_USAGE : CODE_FAILED;
     }
     code = listener_open(&l, s->at, &s->options, s->next_free ? WHO : NULL);
     if (code) {

@@ -133,6 +133,15 @@ static void standard_descriptors(void)
             (void)!open("/dev/null", fd == STDIN_FILENO ? O_RDONLY : O_RDONLY | O_PATH);
 }
 
+/* What was printed by stdio (help, the version) must have been written, too. */
+static void end_of_output(void)
+{
+    if (fflush(stdout) == 0 || errno == EPIPE)
+        return;
+    output_say("stoa", "write standard output: %s", strerror(errno));
+    _exit(CODE_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
@@ -140,6 +149,7 @@ int main(int argc, char **argv)
     standard_descriptors();
     signal(SIGPIPE, SIG_IGN);
     line_locale();
+    atexit(end_of_output);
     argp_program_version_hook = version;
     argp_err_exit_status = CODE_USAGE;
     if (argc < 2) {

@@ -339,11 +339,14 @@ static void end_sender(struct transfer *t)
 
 static int outcome(struct transfer *t)
 {
-    const struct failure *f = t->receiving.error ? &t->receiving : &t->sending;
+    struct failure *f = t->receiving.error ? &t->receiving : &t->sending;
     const char *reason = f->error ? f->why : "end of stream";
 
-    if (!t->output_closed && show_end(t->s->show, reason) < 0)
+    if (!t->output_closed && show_end(t->s->show, reason) < 0) {
         t->output_closed = errno == EPIPE;
+        if (!f->error)
+            fail_file(f, "write standard output");
+    }
     if (t->output_closed || !f->error)
         return CODE_OK;
     output_say(t->s->who, "%s", f->why);
@@ -356,9 +359,17 @@ int transfer(struct session *s)
     int code;
 
     moved(&t);
-    if (t.wake_fd < 0 || show_begin(s->show, s->peer) < 0) {
+    if (t.wake_fd < 0) {
         output_say(s->who, "%s", strerror(errno));
         return CODE_FAILED;
+    }
+    if (show_begin(s->show, s->peer) < 0) {
+        bool closed = errno == EPIPE;
+
+        if (!closed)
+            output_say(s->who, "write standard output: %s", strerror(errno));
+        close(t.wake_fd);
+        return closed ? CODE_OK : CODE_FAILED;
     }
     errno = pthread_create(&t.sender, NULL, sender, &t);
     if (errno) {

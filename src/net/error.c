@@ -278,6 +278,8 @@ static const char *meaning_for(int verb, int code)
                "CAP_NET_BIND_SERVICE";
     if (code == ENOENT && (verb == VERB_CONNECT || verb == VERB_DIAL))
         return "there is no such path: no server has made its socket there";
+    if (code == ENOENT && (verb == VERB_BIND || verb == VERB_ANNOUNCE))
+        return "there is no such folder to make the socket in";
     if (code == EBUSY)
         return "a file of stoa_makefile() still uses the socket: close it first";
     if (code == EDEADLK)
@@ -295,12 +297,22 @@ const char *error_meaning(int code)
     return strerrordesc_np(code) ? strerrordesc_np(code) : "an error without a name";
 }
 
+/* Is EBADF about a descriptor, and not about a handle? */
+static bool takes_descriptor(int verb)
+{
+    return verb == VERB_FROMFD || verb == VERB_DIAL || verb == VERB_ANNOUNCE;
+}
+
 static void add_meaning(struct text *t, const struct note *n)
 {
     const char *means = meaning_for(n->verb, n->code);
 
     if (n->flags & NOTE_WHY) {
         text_add(t, n->detail + strlen(n->detail) + 1);
+        return;
+    }
+    if (n->code == EBADF && takes_descriptor(n->verb)) {
+        text_add(t, "the descriptor is not open");
         return;
     }
     if (n->code == EBADF && !is_alive(n->handle)) {

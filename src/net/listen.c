@@ -236,8 +236,10 @@ int stoa_announce(const char *at, const struct stoa_options *options)
                                   "options.size must be sizeof(struct stoa_options)");
     if (r == 0)
         r = where_find(&w, at, AF_UNSPEC, 0, true, scope_until(me));
-    if (r == 0 && w.parts.scheme == ADDR_FD)
-        return stoa_fromfd(w.parts.fd);
+    if (r == 0 && w.parts.scheme == ADDR_FD) {
+        r = stoa_fromfd(w.parts.fd);
+        return (int)error_out_why(VERB_ANNOUNCE, -1, r < 0 ? -errno : r, at, NULL);
+    }
     if (r == 0)
         r = announce_where(&w, w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM, o);
     tell_of_path(&w, r);

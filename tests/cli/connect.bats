@@ -154,6 +154,7 @@ print(b"".join(iter(lambda: conn.recv(4096), b"")), flush=True)
     refused 2 "one word too many" connect a b c
     refused 2 "unrecognized option" connect --frobnicate
     refused 2 "-k needs -l" connect -k 127.0.0.1:1
+    refused 1 "dial fd:99: the descriptor is not open" connect fd:99
     refused 2 "-z and -l" connect -z -l 1
     refused 2 "-z -u" connect -z -u 127.0.0.1 1
     refused 2 "-u and -U" connect -u -U x
@@ -266,6 +267,14 @@ conn.close()
     serve upper 127.0.0.1:0
     status=0
     printf 'hi\n' | connect "$ADDR" 2>err >/dev/full || status=$?
+    is status $status 1
+    is error "$(cat err)" "stoa connect: write standard output: No space left on device"
+}
+
+@test "a full disk behind --json is the same sentence, for the first event and the last" {
+    serve upper 127.0.0.1:0
+    status=0
+    connect "$ADDR" --json </dev/null 2>err >/dev/full || status=$?
     is status $status 1
     is error "$(cat err)" "stoa connect: write standard output: No space left on device"
 }

@@ -114,3 +114,13 @@ options() {
     refused 2 "for bash, fish or zsh" --completion
     refused 2 "for bash, fish or zsh" --completion csh
 }
+
+@test "what help and version say must be written, too" {
+    for words in --help --version "serve --help" "connect -V" "help sim" "--completion bash"; do
+        # shellcheck disable=SC2086 # words on purpose
+        run --separate-stderr -1 bash -c "'$STOA' $words >/dev/full"
+        is "error of $words" "$stderr" "stoa: write standard output: No space left on device"
+        # Nobody reads it: that is no failure.
+        run -0 bash -c "'$STOA' $words | head -0; exit \${PIPESTATUS[0]}"
+    done
+}

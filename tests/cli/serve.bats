@@ -151,12 +151,12 @@ END
     refused 2 "127.1" serve upper 127.1:80
     refused 3 "nosuch.invalid" serve upper nosuch.invalid:80
     refused 8 "192.0.2.1" serve upper 192.0.2.1:0
-    refused 8 "/no/such/folder" serve upper unix:/no/such/folder/socket
+    refused 8 "there is no such folder" serve upper unix:/no/such/folder/socket
     refused 2 "107" serve upper "unix:/$(printf 'x%.0s' {1..120})"
     echo precious >file
     refused 8 "$T/file" serve upper "unix:$T/file"
     is file "$(cat file)" precious
-    refused 8 "fd" serve upper fd:77
+    refused 8 "announce fd:77: the descriptor is not open" serve upper fd:77
 }
 
 @test "--next-free takes the next port, and says so even when quiet" {
@@ -372,6 +372,7 @@ END
     done
     refused 2 "--timeout 0" serve upper :0 --timeout 0
     refused 2 "unrecognized option" serve upper :0 --no-such-option
+    refused 2 "there is no backend \"steam\"" serve upper :0 --backend=steam
 }
 
 # --- the end -------------------------------------------------------------------
