@@ -25,7 +25,7 @@
 static void forget(struct message *m)
 {
     events_remove(&m->to_host->world->events, &m->arrives);
-    rights_drop(m->to_host->world, m->rights);
+    rights_drop(m->rights);
     free(m);
 }
 
@@ -293,9 +293,10 @@ static ssize_t nothing(struct file *f)
 ssize_t dgram_recv(struct file *f, struct msghdr *m, int flags)
 {
     struct message *x;
-    size_t n;
+    size_t n, control = m->msg_controllen;
 
     m->msg_flags = 0;
+    m->msg_controllen = 0;
     if (f->error && f->family != AF_UNIX)
         return -file_take_error(f);
     if (list_empty(&f->messages))
@@ -310,9 +311,7 @@ ssize_t dgram_recv(struct file *f, struct msghdr *m, int flags)
     if (flags & MSG_PEEK)
         return (ssize_t)n;
     if (x->rights)
-        rights_give(f->world, x->rights, m);
-    else
-        m->msg_controllen = 0;
+        rights_give(x->rights, m, control);
     x->rights = NULL;
     list_remove(&x->link);
     f->nmessage--;

@@ -73,7 +73,7 @@ void flow_free(struct pipe *p)
     while ((n = list_shift(&p->marks))) {
         struct mark *m = CONTAINER(n, struct mark, link);
 
-        rights_drop(p->world, m->rights);
+        rights_drop(m->rights);
         free(m);
     }
     free(p->ring);

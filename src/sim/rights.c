@@ -53,7 +53,7 @@ int rights_of(struct world *w, const struct msghdr *m, struct rights **r)
         }
     }
     if (error < 0) {
-        rights_drop(w, *r);
+        rights_drop(*r);
         *r = NULL;
     }
     return error;
@@ -69,9 +69,8 @@ static void drop_one(struct rights *r, int i)
     file_unused(r->file[i]);
 }
 
-void rights_drop(struct world *w, struct rights *r)
+void rights_drop(struct rights *r)
 {
-    (void)w;
     for (int i = 0; r && i < r->n; i++)
         drop_one(r, i);
     free(r);
@@ -91,14 +90,12 @@ static int give_one(struct rights *r, int i)
     return fd;
 }
 
-void rights_give(struct world *w, struct rights *r, struct msghdr *m)
+void rights_give(struct rights *r, struct msghdr *m, size_t room)
 {
-    struct cmsghdr *h = CMSG_FIRSTHDR(m);
-    size_t room =
-        h && m->msg_controllen > CMSG_LEN(0) ? (m->msg_controllen - CMSG_LEN(0)) / sizeof(int) : 0;
+    struct cmsghdr *h = m->msg_control;
     int given = 0;
 
-    (void)w;
+    room = room > CMSG_LEN(0) ? (room - CMSG_LEN(0)) / sizeof(int) : 0;
     for (int i = 0; i < r->n; i++) {
         int fd = (size_t)given < room ? give_one(r, i) : -1;
 

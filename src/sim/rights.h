@@ -7,11 +7,11 @@
 /* Those of a message to be sent: *r, NULL when there are none.  0; -EBADF, -EINVAL. */
 int rights_of(struct world *w, const struct msghdr *m, struct rights **r);
 
-/* Into a message that is received; those without room are dropped, as the kernel does.
+/* Into a message that is received, with so many bytes for control data; those without room are dropped, as the kernel does.
  * r is used up. */
-void rights_give(struct world *w, struct rights *r, struct msghdr *m);
+void rights_give(struct rights *r, struct msghdr *m, size_t room);
 
 /* Nobody wants them; NULL is good. */
-void rights_drop(struct world *w, struct rights *r);
+void rights_drop(struct rights *r);
 
 #endif

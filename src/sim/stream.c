@@ -81,11 +81,12 @@ ssize_t stream_recv(struct file *f, struct msghdr *m, int flags)
     struct world *w = f->world;
     struct pipe *p = f->in;
     struct rights *rights = NULL;
-    size_t len = length_of(m), done = 0;
+    size_t len = length_of(m), done = 0, control = m->msg_controllen;
     bool peek = flags & MSG_PEEK;
 
     m->msg_flags = 0;
     m->msg_namelen = 0;
+    m->msg_controllen = 0;
     if (flags & MSG_OOB)
         return recv_urgent(f, m, flags);
     if (!p || flow_unread(p) == 0)
@@ -102,9 +103,7 @@ ssize_t stream_recv(struct file *f, struct msghdr *m, int flags)
         done += flow_read(p, m->msg_iov[i].iov_base, n, peek);
     }
     if (rights)
-        rights_give(w, rights, m);
-    else
-        m->msg_controllen = 0;
+        rights_give(rights, m, control);
     return (ssize_t)done;
 }
 

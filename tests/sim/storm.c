@@ -100,7 +100,7 @@ static void moves(void)
     struct stoa_addr from;
     off_t off = 0;
     int s = any(), fds[3] = {any(), any(), any()};
-    size_t nfd = 3;
+    size_t nfd = 1 + (size_t)below(3);
 
     switch (below(10)) {
     case 0:
