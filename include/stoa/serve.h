@@ -20,6 +20,12 @@ extern "C" {
 /* What one may wish.  Set size, leave the rest 0: 0 is the default everywhere.
  *
  *   struct stoa_options o = {.size = sizeof(o), .workers = 4};
+ *
+ * spin: a worker with nothing to do looks a little longer before it sleeps, 50 microseconds
+ * at most, while looking has lately found something, and within a budget of half the
+ * processor time that it takes anyway.  A positive number is another most, up to a
+ * millisecond; a negative one forbids it; with 0 the environment's STOA_SPIN says, in
+ * microseconds.
  */
 struct stoa_options {
     size_t size;         /* sizeof(struct stoa_options): the version of this struct */
@@ -33,6 +39,7 @@ struct stoa_options {
     double drain;        /* serve: seconds for handlers to end after stoa_stop(); 0 = 10 */
     unsigned max_conns;  /* serve: connections at once; 0 = the descriptor limit less 64 */
     uint64_t count;      /* serve: return after so many connections; 0 = never */
+    double spin;         /* a worker looks so many seconds before it sleeps; see below */
     size_t stack;        /* a fiber's stack in bytes; 0 = 64 KiB; rounded up to a power of 2 */
 };
 

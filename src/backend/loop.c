@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 __thread struct loop *loop_here;
@@ -283,6 +284,66 @@ static void ask_hook(struct loop *l)
         loop_interrupt(l->hooked, r);
 }
 
+static int64_t processor_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Look for something to do, without sleeping, until end_ns. */
+static enum look_result look_around(struct loop *l, uint64_t now_ns, uint64_t end_ns)
+{
+    while (now_ns < end_ns) {
+        uint64_t last_ns = now_ns;
+
+        l->ops->wait(l, 0);
+        if (l->sched.nready > 0 || loop_has_mail(l))
+            return LOOK_FOUND;
+        now_ns = l->ops->now();
+        if (now_ns - last_ns > LOOK_DISTURBED_NS)
+            return LOOK_DISTURBED;
+    }
+    return LOOK_NOTHING;
+}
+
+static void sleep_until(struct loop *l, uint64_t until_ns)
+{
+    bool measures = look_measures(&l->look);
+    int64_t before_ns = measures ? processor_ns() : 0;
+
+    l->ops->wait(l, until_ns);
+    look_slept(&l->look, l->ops->now(), measures ? processor_ns() - before_ns : -1);
+}
+
+/* Nobody is ready: look a little, if that pays, and sleep. */
+static void wait_patiently(struct loop *l, uint64_t until_ns)
+{
+    uint64_t now_ns = l->ops->now();
+    int64_t look_ns = look_begin(&l->look, now_ns);
+    enum look_result how = LOOK_NOTHING;
+
+    if (look_ns > 0) {
+        uint64_t end_ns = now_ns + (uint64_t)look_ns;
+
+        how = look_around(l, now_ns, end_ns < until_ns ? end_ns : until_ns);
+        look_ended(&l->look, now_ns, l->ops->now(), how);
+    }
+    if (how != LOOK_FOUND)
+        sleep_until(l, until_ns);
+}
+
+static void wait_for_work(struct loop *l)
+{
+    if (l->sched.nready > 0)
+        l->ops->wait(l, 0);
+    else if (l->look.max_ns > 0)
+        wait_patiently(l, wheel_next(&l->wheel));
+    else
+        l->ops->wait(l, wheel_next(&l->wheel));
+}
+
 void loop_run(struct loop *l)
 {
     while (l->sched.nfiber > 0) {
@@ -291,7 +352,7 @@ void loop_run(struct loop *l)
         tell_stoppers(l);
         if (l->sched.nfiber == 0)
             break;
-        l->ops->wait(l, l->sched.nready > 0 ? 0 : wheel_next(&l->wheel));
+        wait_for_work(l);
         if (unlikely(l->signalled))
             ask_hook(l);
         fire_timers(l);

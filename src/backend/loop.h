@@ -7,6 +7,7 @@
 #define STOA_BACKEND_LOOP_H
 
 #include "backend/backend.h"
+#include "backend/look.h"
 #include "backend/ring.h"
 
 struct loop {
@@ -25,6 +26,8 @@ struct loop {
     bool stopped;                 /* and they have been told */
     bool signalled;               /* wait() was ended by a signal: the backend's word */
     struct fiber *hooked;         /* ends when the interrupt hook says so; NULL: a worker's loop */
+
+    struct look look;
 
     int event_fd;
     int epoll_fd;     /* epoll's */

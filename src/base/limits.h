@@ -38,6 +38,12 @@
 
 #define WORKERS_MAX 1024
 
+/* Before a worker sleeps: how long it looks at a time where it has not been told, the most it can
+ * be told, and a gap in its time that shows that others need the processor. */
+#define LOOK_MAX_NS       ((int64_t)50 * 1000)
+#define LOOK_MAX_WISH_US  1000
+#define LOOK_DISTURBED_NS ((uint64_t)50 * 1000)
+
 /* Accept: how long a full descriptor table is waited for, each time. */
 #define ACCEPT_PAUSE_NS ((uint64_t)100 * 1000 * 1000)
 

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define SPARE_DESCRIPTORS 64 /* kept back from max_conns' default: listeners, logs, files */
 
@@ -40,6 +41,8 @@ static const char *bad_numbers(const struct stoa_options *o)
         return "options.workers must be 1 .. 1024, or 0 for one per core";
     if (!(o->timeout >= 0) || !(o->drain >= 0))
         return "options.timeout and options.drain must be 0 or more seconds";
+    if (!(o->spin <= LOOK_MAX_WISH_US / 1e6))
+        return "options.spin is over a millisecond";
     return NULL;
 }
 
@@ -50,6 +53,8 @@ bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
     struct text t;
 
     text_init(&t, why, why_len);
+    if (!bad && !(o && o->spin != 0) && look_wanted() == -EINVAL)
+        bad = "STOA_SPIN is no number of microseconds, 0 .. 1000";
     if (bad) {
         text_add(&t, bad);
         return false;
@@ -60,11 +65,24 @@ bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
     return false;
 }
 
+/* How long a worker looks before it sleeps; -1: as long as it pays. */
+static int64_t spin_ns(const struct stoa_options *o)
+{
+    double spin = o ? o->spin : 0;
+
+    if (spin < 0 || sysconf(_SC_NPROCESSORS_ONLN) == 1)
+        return 0;
+    return spin > 0 ? (int64_t)(spin * 1e9) : look_wanted();
+}
+
 int run_open(struct loop *l, const struct stoa_options *o)
 {
     const struct backend_ops *ops = backend_choose(o ? o->backend : NULL);
+    int r = loop_open(l, ops, o && o->stack ? power_of_2(o->stack) : STACK_SIZE_DEFAULT, true);
 
-    return loop_open(l, ops, o && o->stack ? power_of_2(o->stack) : STACK_SIZE_DEFAULT, true);
+    if (r == 0)
+        look_init(&l->look, spin_ns(o));
+    return r;
 }
 
 int run_cores(void)
