@@ -7,8 +7,8 @@
 /* Those of a message to be sent: *r, NULL when there are none.  0; -EBADF, -EINVAL. */
 int rights_of(struct world *w, const struct msghdr *m, struct rights **r);
 
-/* Into a message that is received, with so many bytes for control data; those without room are dropped, as the kernel does.
- * r is used up. */
+/* Into a message that is received, with so many bytes of room for control data; those beyond
+ * it are dropped, as the kernel does.  r is used up. */
 void rights_give(struct rights *r, struct msghdr *m, size_t room);
 
 /* Nobody wants them; NULL is good. */
