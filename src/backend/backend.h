@@ -228,9 +228,10 @@ static inline bool op_never_waits(const struct op *op)
 }
 
 /* poll(2)'s word for what an operation waits for. */
-
 static inline int op_events(const struct op *op)
 {
+    int asked = op->flags & ~(POLLERR | POLLHUP | POLLNVAL);
+
     switch (op->kind) {
     case OP_SEND:
     case OP_SENDMSG:
@@ -238,7 +239,7 @@ static inline int op_events(const struct op *op)
     case OP_SENDFILE:
         return POLLOUT;
     case OP_POLL: /* no event asked for is errors and ends, which are told as POLLPRI */
-        return op->flags ? op->flags : POLLPRI;
+        return asked ? asked : POLLPRI;
     default:
         return POLLIN;
     }

@@ -219,14 +219,13 @@ static void epoll_cancel(struct loop *l, struct op *op)
     op_complete(op, r == -EAGAIN ? op->why : r);
 }
 
-/* An edge has just said what poll(2) would say; but to the first alone, for another may have
- * taken what there was. */
+/* An edge has just said what poll(2) would say.  Events are 0 when that may be so no more. */
 static ssize_t try_at_edge(struct loop *l, struct op *op, uint32_t events)
 {
     int told = (int)events & op->flags;
 
     if (op->kind == OP_POLL && told && !(events & EDGES_END) && !(op->flags & ~EDGE_WORDS) &&
-        op->sock->ops.next == &op->link && life_fits(op->sock->life, op->life))
+        life_fits(op->sock->life, op->life))
         return told;
     return try_at_home(l, op);
 }
@@ -240,6 +239,8 @@ static void try_all(struct loop *l, struct backend_sock *s, int mean, uint32_t e
         if (!(op_events(op) & mean))
             continue;
         ssize_t r = try_at_edge(l, op, events);
+        if (op->kind != OP_POLL)
+            events = 0; /* it may have taken all */
         if (r == -EAGAIN)
             continue;
         list_remove(n);

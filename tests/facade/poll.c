@@ -111,8 +111,8 @@ static int poll_for(struct beside *me)
 
 TEST(every_event_wakes_who_waits_for_it)
 {
-    static const int events[] = {POLLIN,  POLLRDNORM, POLLIN | POLLOUT,   POLLRDHUP,
-                                 POLLOUT, POLLWRNORM, POLLOUT | POLLRDHUP};
+    static const int events[] = {POLLIN,     POLLRDNORM, POLLIN | POLLOUT,    POLLRDHUP, POLLOUT,
+                                 POLLWRNORM, POLLHUP,    POLLOUT | POLLRDHUP, POLLERR};
     static char sink[65536];
 
     EACH_STREAM (k)
@@ -130,13 +130,47 @@ TEST(every_event_wakes_who_waits_for_it)
                     sum -= (size_t)stoa_recv(p.far, sink, sizeof(sink), 0);
             else if (events[i] == POLLRDHUP)
                 EXPECT_OK(stoa_shutdown(p.far, SHUT_WR));
+            else if (events[i] & (POLLHUP | POLLERR))
+                EXPECT_OK(stoa_abort(p.far));
             else
                 EXPECT_OK(stoa_sendall(p.far, "x", 1, 0));
-            EXPECT(beside_join(&b) & events[i]);
+            EXPECT(beside_join(&b) & (events[i] | POLLHUP));
+            if (events[i] & (POLLHUP | POLLERR))
+                p.far = -1;
             pair_close(&p);
         }
 }
 ON_EVERY_PAIRING(every_event_wakes_who_waits_for_it)
+
+static int recv_some(void *arg)
+{
+    char buf[64];
+
+    EXPECT_EQ(stoa_recv(*(int *)arg, buf, sizeof(buf), 0), 5);
+    return 0;
+}
+
+static int poll_meanwhile(void *arg)
+{
+    EXPECT_ERR(stoa_poll(*(int *)arg, POLLIN), ETIME);
+    return 0;
+}
+
+/* The receive was there first, and takes all: poll(2) would say nothing. */
+FIBER_TEST(poll_does_not_tell_what_a_receive_has_taken)
+{
+    struct pair p = pair_make();
+    struct stoa_group *g = stoa_group_open();
+
+    stoa_settimeout(p.near, 0.1);
+    EXPECT_OK(stoa_go(g, recv_some, &p.near));
+    stoa_yield();
+    EXPECT_OK(stoa_go(g, poll_meanwhile, &p.near));
+    EXPECT_OK(stoa_sleep(0.02));
+    EXPECT_OK(stoa_sendall(p.far, "hello", 5, 0));
+    EXPECT_OK(stoa_group_join(g));
+    pair_close(&p);
+}
 
 /* -------------------------------------------------------------------------
  * An error queue that nobody reads: poll(2) tells of it for ever
