@@ -57,12 +57,24 @@ static void in_child(void)
     loop_in_child();
 }
 
-void life_init(void (*gone)(struct backend_sock *s))
+static void start(void)
 {
-    gone_hook = gone;
     pthread_atfork(NULL, forked, in_child);
     life_has_membarrier =
         syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void life_start(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, start);
+}
+
+void life_init(void (*gone)(struct backend_sock *s))
+{
+    gone_hook = gone;
+    life_start();
 }
 
 /* End what waits at home and does not fit any more.  On the home's thread. */
@@ -249,7 +261,8 @@ void life_leave_home(struct loop *l)
 static void calls_end(struct backend_sock *s, struct loop *home)
 {
     if (home && home != loop_here && life_has_membarrier) {
-        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+        CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0,
+              "membarrier(2), which the kernel had promised, is refused");
         while (atomic_load(&home->holds) == s)
             sched_yield();
     }

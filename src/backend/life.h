@@ -98,8 +98,11 @@ static inline void life_land(struct backend_sock *s)
     atomic_store_explicit(&s->nflight, n - 1, memory_order_release);
 }
 
-/* Once for the process: ask the kernel for membarrier(2), and remember who is to be told
- * when a socket's struct is free again. */
+/* Once for the process, before its first loop or socket: ask the kernel for membarrier(2), and
+ * be told of forks. */
+void life_start(void);
+
+/* The same, and who is to be told when a socket's struct is free again. */
 void life_init(void (*gone)(struct backend_sock *s));
 
 /* How often the process has forked. */

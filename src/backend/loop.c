@@ -142,6 +142,7 @@ static void loops_leave(bool serves)
 int loop_open(struct loop *l, const struct backend_ops *ops, size_t stack_len, bool serves)
 {
     CHECK(loop_here == NULL, "a thread can have one loop only");
+    life_start();
     *l = (struct loop){.ops = ops, .serves = serves, .stopped = !serves};
     list_init(&l->socks);
     list_init(&l->stoppers);
@@ -374,6 +375,7 @@ void loop_close(struct loop *l)
 
 void loop_fiber_ends(void)
 {
+    CHECK(loop_here, "a fiber's function has returned in a child of fork(2): _exit(2) ends that");
     wheel_cancel(&loop_here->wheel, &fiber_self()->timer);
 }
 

@@ -320,6 +320,8 @@ void sched_in_child(void)
 {
     pthread_mutex_init(&fiber_scheds_lock, NULL);
     list_init(&fiber_scheds);
+    if (fiber_current)
+        fiber_current->state = FIBER_THREAD;
 }
 
 void sched_fini(struct sched *s)

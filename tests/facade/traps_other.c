@@ -310,6 +310,29 @@ TEST(trap_fork_a_childs_fibers_wait_on_what_it_inherits)
 }
 ON_EVERY_BACKEND(trap_fork_a_childs_fibers_wait_on_what_it_inherits)
 
+static int seven(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+/* The child of a fiber is a plain thread: it may run fibers of its own. */
+TEST(trap_fork_the_child_of_a_fiber_runs_fibers)
+{
+    NOT_SIMULATED("a real child");
+    int status = -1;
+
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(10);
+        _exit(stoa_run(seven, NULL, NULL));
+    }
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+ON_EVERY_BACKEND(trap_fork_the_child_of_a_fiber_runs_fibers)
+
 /* Others make and end sockets while we fork: the child's table must be whole, and free. */
 static atomic_bool forking;
 
