@@ -22,6 +22,7 @@
 #include "backend/kernel.h"
 
 #include "backend/life.h"
+#include "base/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,13 +156,15 @@ static ssize_t try_accept(struct op *op, int fd)
 {
     bool shared = life_is_shared(op->sock);
     struct guard g = {.option = 0};
-    ssize_t r;
+    ssize_t r = -EAGAIN;
 
     if (shared)
         g = guard_shared(fd, SO_RCVTIMEO);
-    do {
+    for (int lost = 0; lost < ACCEPT_LOST_MAX; lost++) {
         r = result(accept4(fd, op->sa, op->sa_len, SOCK_CLOEXEC));
-    } while (r < 0 && is_of_the_lost_client((int)-r));
+        if (r >= 0 || !is_of_the_lost_client((int)-r))
+            break;
+    }
     g.flags = -1;
     if (shared)
         guard_back(&g, fd);

@@ -47,6 +47,10 @@
 /* Accept: how long a full descriptor table is waited for, each time. */
 #define ACCEPT_PAUSE_NS ((uint64_t)100 * 1000 * 1000)
 
+/* Accept: clients that are lost in their queue and passed over, in a row; more is no bad luck, but
+ * a system that refuses us (EPERM of a filter). */
+#define ACCEPT_LOST_MAX 256
+
 /* A full UNIX queue cannot be polled for: first and longest pause between tries. */
 #define UNIX_FULL_PAUSE_NS     ((uint64_t)1000 * 1000)
 #define UNIX_FULL_PAUSE_MAX_NS ((uint64_t)50 * 1000 * 1000)
