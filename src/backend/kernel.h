@@ -6,6 +6,7 @@
 #define STOA_BACKEND_KERNEL_H
 
 #include "backend/life.h"
+#include "fiber/sanitize.h"
 
 #include <errno.h>
 #include <sys/syscall.h>
@@ -21,7 +22,7 @@ ssize_t kernel_try_rest(struct op *op);
 /* recv(2) and send(2), which a message is made of, are cancellation points: with more than one
  * thread the C library's cost two atomic instructions each.  We never wait in them.
  * Sanitizers know the C library's. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(SANITIZE_ADDRESS) || defined(SANITIZE_THREAD)
 #define KERNEL_RECV(fd, buf, len, flags) recv(fd, buf, len, flags)
 #define KERNEL_SEND(fd, buf, len, flags) send(fd, buf, len, flags)
 #else

@@ -12,7 +12,7 @@ TEST(a_stream_without_a_peer_has_one_error)
         int s = stoa_socket(kind_family(k), SOCK_STREAM, 0);
         struct iovec v = {.iov_base = (char[1]){0}, .iov_len = 1};
         struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
-        char c;
+        char c = 0;
 
         EXPECT_ERR(stoa_recv(s, &c, 1, 0), ENOTCONN);
         EXPECT_SAID("not connected");
