@@ -219,7 +219,8 @@ static void count(int conn, struct visit *v)
     struct tcp_info info = {0};
     socklen_t len = sizeof(info);
 
-    if (stoa_getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+    v->uncounted = stoa_getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len) < 0;
+    if (v->uncounted)
         return;
     /* The end of the stream has a sequence number, and is counted like a byte. */
     v->in = info.tcpi_bytes_received - (info.tcpi_state == STATE_CLOSE_WAIT);

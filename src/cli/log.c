@@ -166,11 +166,21 @@ static void went_json(struct text *t, const struct visit *v, int error, uint64_t
 
     text_init(&r, reason, sizeof(reason));
     reason_add(&r, v, error);
-    json_number(t, "bytes", v->in + v->out);
-    json_number(t, "bytes_in", v->in);
-    json_number(t, "bytes_out", v->out);
+    if (!v->uncounted) {
+        json_number(t, "bytes", v->in + v->out);
+        json_number(t, "bytes_in", v->in);
+        json_number(t, "bytes_out", v->out);
+    }
     json_number(t, "ms", stay_ns / 1000000);
     json_string(t, "reason", reason);
+}
+
+static void counts_add(struct text *t, const struct visit *v)
+{
+    text_add_number(t, v->in);
+    text_add(t, " bytes in, ");
+    text_add_number(t, v->out);
+    text_add(t, " out, ");
 }
 
 void log_went(int conn, const struct visit *v, int error)
@@ -188,10 +198,8 @@ void log_went(int conn, const struct visit *v, int error)
         went_json(&t, v, error, stay_ns);
     } else {
         text_add(&t, " went after ");
-        text_add_number(&t, v->in);
-        text_add(&t, " bytes in, ");
-        text_add_number(&t, v->out);
-        text_add(&t, " out, ");
+        if (!v->uncounted)
+            counts_add(&t, v);
         seconds_add(&t, stay_ns);
         text_add(&t, ": ");
         reason_add(&t, v, error);

@@ -12,8 +12,9 @@ struct visit {
     uint64_t came_ns;
     uint64_t in; /* bytes, written by the handler */
     uint64_t out;
-    bool ran;   /* exec: status is valid */
-    int status; /* as waitpid(2) */
+    bool uncounted; /* exec on a UNIX socket: nobody knows in and out */
+    bool ran;       /* exec: status is valid */
+    int status;     /* as waitpid(2) */
 };
 
 #endif

@@ -114,6 +114,14 @@ s.close()' "$PORT"
     has "$LINE" ": exit 3"
 }
 
+@test "what passed over a UNIX socket nobody counts, and the log does not say 0" {
+    serve exec 'echo 12345' "unix:$T/socket"
+    is answer "$("$STOA" connect -U "$T/socket" </dev/null)" 12345
+    log_line
+    log_line
+    [[ $LINE =~ ^"unix: went after 0."[0-9]" s: exit 0"$ ]]
+}
+
 @test "a command that is not there is told by sh, and the client sent off" {
     serve exec '/no/such/program' 127.0.0.1:0
     is answer "$(say 'x')" ""
