@@ -31,10 +31,11 @@ static void forget(struct message *m)
 
 void dgram_drop_all(struct file *f)
 {
-    struct list *n;
-
-    while ((n = list_shift(&f->messages)))
+    for (struct list *n = f->messages.next, *next; n != &f->messages; n = next) {
+        next = n->next;
         forget(CONTAINER(n, struct message, link));
+    }
+    list_init(&f->messages);
     f->nmessage = 0;
     f->nmessage_bytes = 0;
 }

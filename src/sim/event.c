@@ -46,7 +46,7 @@ void events_add(struct events *all, struct event *e, uint64_t at_ns, uint64_t ti
     CHECK(e->place == 0, "events_add: the event is to happen already");
     if (all->n + 1 >= all->room) {
         all->room = all->room ? 2 * all->room : ROOM_FIRST;
-        all->heap = realloc(all->heap, all->room * sizeof(*all->heap));
+        all->heap = realloc(all->heap, all->room * sizeof(void *));
         CHECK(all->heap, "no memory for the simulation's events");
     }
     e->at_ns = at_ns;

@@ -111,7 +111,7 @@ static int free_number(struct table *t)
             return at;
     if (t->n == t->room) {
         t->room = t->room ? 2 * t->room : 64;
-        t->desc = realloc(t->desc, (size_t)t->room * sizeof(*t->desc));
+        t->desc = realloc(t->desc, (size_t)t->room * sizeof(void *));
         CHECK(t->desc, "no memory for simulated descriptors");
     }
     t->desc[t->n] = NULL;

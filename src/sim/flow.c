@@ -50,11 +50,12 @@ struct pipe *flow_make(struct world *w, struct file *from, struct file *to, bool
 
 static void drop_segments(struct pipe *p)
 {
-    struct list *n;
-
     events_remove(&p->world->events, &p->arrive);
-    while ((n = list_shift(&p->segments)))
+    for (struct list *n = p->segments.next, *next; n != &p->segments; n = next) {
+        next = n->next;
         free(CONTAINER(n, struct segment, link));
+    }
+    list_init(&p->segments);
 }
 
 /* Not now: somebody up the stack may be looking at it. */
@@ -68,11 +69,10 @@ static void bury(struct pipe *p)
 
 void flow_free(struct pipe *p)
 {
-    struct list *n;
-
-    while ((n = list_shift(&p->marks))) {
+    for (struct list *n = p->marks.next, *next; n != &p->marks; n = next) {
         struct mark *m = CONTAINER(n, struct mark, link);
 
+        next = n->next;
         rights_drop(m->rights);
         free(m);
     }
@@ -311,12 +311,12 @@ static void arrived(struct event *e)
     bool end = s->end, reset = s->reset;
     p->arrived = s->upto;
     p->end_arrived = p->end_arrived || end;
-    free(s);
     if (!list_empty(&p->segments)) {
         uint64_t at = CONTAINER(p->segments.next, struct segment, link)->at_ns;
 
         world_at(w, &p->arrive, at > w->now_ns ? at : w->now_ns);
     }
+    free(s);
     if (reset) {
         tcp_reset_arrived(p);
         return;

@@ -267,8 +267,8 @@ struct file *port_receiver(struct world *w, struct host *h, const struct end *fr
 
         if (!p->file || !same_port(p, h, true, to->port) || !covers(p, &to->addr))
             continue;
-        if (connected &&
-            (p->peer.port != from->port || memcmp(&p->peer.addr, &from->addr, sizeof(from->addr))))
+        if (connected && (p->peer.port != from->port ||
+                          memcmp(&p->peer.addr, &from->addr, sizeof(from->addr)) != 0))
             continue;
         if (score > best_score) {
             best = p->file;
@@ -320,7 +320,9 @@ bool port_pair_taken(const struct file *f, const struct end *own, const struct e
 void port_free_all(struct world *w)
 {
     for (int i = 0; i < SIM_PORT_BUCKETS; i++)
-        for (struct list *n; (n = list_shift(&w->port[i]));)
+        for (struct list *n = w->port[i].next, *next; n != &w->port[i]; n = next) {
+            next = n->next;
             if (!at(n)->file)
                 free(at(n));
+        }
 }

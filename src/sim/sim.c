@@ -204,14 +204,25 @@ static void sim_settle(struct loop *l, struct backend_sock *s)
 /* ------------------------------------------------------------------------- */
 /* Time                                                                        */
 
+/* What is freed may let go of more: descriptors in a message that nobody received. */
 static void bury_dead(struct world *w)
 {
-    struct list *n;
+    while (!list_empty(&w->dead_pipes) || !list_empty(&w->dead_files)) {
+        struct list pipes, files;
 
-    while ((n = list_shift(&w->dead_pipes)))
-        flow_free(CONTAINER(n, struct pipe, dead));
-    while ((n = list_shift(&w->dead_files)))
-        file_bury(CONTAINER(n, struct file, all));
+        list_init(&pipes);
+        list_init(&files);
+        list_splice(&pipes, &w->dead_pipes);
+        list_splice(&files, &w->dead_files);
+        for (struct list *n = pipes.next, *next; n != &pipes; n = next) {
+            next = n->next;
+            flow_free(CONTAINER(n, struct pipe, dead));
+        }
+        for (struct list *n = files.next, *next; n != &files; n = next) {
+            next = n->next;
+            file_bury(CONTAINER(n, struct file, all));
+        }
+    }
 }
 
 static void run_due(struct world *w)
@@ -453,7 +464,7 @@ void sim_tell_waiting(struct world *w, FILE *to)
 
 void sim_end(struct world *w)
 {
-    struct list *n;
+    struct list *n, *next;
 
     for (int i = 0; i < w->table.n; i++)
         if (w->table.desc[i]) {
@@ -462,13 +473,14 @@ void sim_end(struct world *w)
         }
     for (n = w->files.next; n != &w->files; n = w->files.next)
         file_free(CONTAINER(n, struct file, all));
-    while ((n = list_shift(&w->flying))) {
-        struct message *m = CONTAINER(n, struct message, link);
-
-        free(m);
+    for (n = w->flying.next; n != &w->flying; n = next) {
+        next = n->next;
+        free(CONTAINER(n, struct message, link));
     }
-    while ((n = list_shift(&w->lates)))
+    for (n = w->lates.next; n != &w->lates; n = next) {
+        next = n->next;
         free(CONTAINER(n, struct late, link));
+    }
     bury_dead(w);
     unix_free_all(w);
     port_free_all(w);

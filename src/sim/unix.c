@@ -303,6 +303,8 @@ void unix_close(struct file *f, bool politely)
 
 void unix_free_all(struct world *w)
 {
-    while (!list_empty(&w->nodes))
-        free_node(CONTAINER(w->nodes.next, struct node, link));
+    for (struct list *n = w->nodes.next, *next; n != &w->nodes; n = next) {
+        next = n->next;
+        free(CONTAINER(n, struct node, link));
+    }
 }

@@ -212,8 +212,11 @@ static void goes(int depth)
     for (int i = below(3); i >= 0; i--)
         stoa_go(g, acts, (void *)(intptr_t)(depth - 1));
     stoa_sleep(0.001 * below(30));
-    if (below(2))
+    if (below(2)) {
         stoa_group_cancel(g);
+        if (stoa_go(g, acts, NULL) == 0 || errno != ECANCELED)
+            wrong("a cancelled group has taken a new fiber");
+    }
     stoa_group_join(g);
 }
 

@@ -222,13 +222,22 @@ static int talks_upper(void *arg)
     return stoa_close(conn);
 }
 
-/* Clients wait in the queue for a descriptor; no accept fails for that. */
+/* Clients wait in the queue for a descriptor; no accept fails for that, or lasts longer. */
 static int accepts_for_ever(void *arg)
 {
     int s = announce_surely(arg);
 
     for (int conn; s >= 0;) {
+        double timeout = 0.01 * random_below(100), began = stoa_sim_now();
+
+        stoa_settimeout(s, timeout);
         conn = stoa_accept(s, NULL);
+        if (stoa_sim_now() - began > timeout + 0.1)
+            return wrong("accept took %g s with a timeout of %g", stoa_sim_now() - began, timeout);
+        if (conn < 0 && (errno == ETIME || timeout == 0)) {
+            stoa_yield();
+            continue;
+        }
         if (conn < 0 && errno != ECANCELED)
             wrong("accept: %s", stoa_errmsg());
         if (conn < 0)
