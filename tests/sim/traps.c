@@ -150,9 +150,9 @@ static struct slot {
 } slots[SLOTS];
 static bool closing_over;
 
-/* Handles of connections that are closed. */
+/* Handles of the first connections that were closed: their places are used again by the end. */
 enum { DEAD = 32 };
-static int dead[DEAD];
+static int dead[DEAD], ndead;
 
 /* Whatever has come in its place: a handle that is closed stays so. */
 static int try_dead(void)
@@ -232,7 +232,8 @@ static int closes_slots(void *arg)
         }
         if (stoa_recv(was.near, &(char){0}, 1, 0) != -1 || errno != EBADF)
             return wrong("a closed handle is not EBADF: %s", stoa_errmsg());
-        dead[random_below(DEAD)] = was.near;
+        if (ndead < DEAD)
+            dead[ndead++] = was.near;
         if (open_slot(s) < 0)
             break;
     }
@@ -246,6 +247,7 @@ SWEEP(a_closed_handle_reaches_nobody_else)
     closing_over = false;
     next_number = 0;
     memset(dead, 0, sizeof(dead));
+    ndead = 0;
     for (int i = 0; i < SLOTS; i++)
         open_slot(&slots[i]);
     for (int i = 0; i < 4; i++)
