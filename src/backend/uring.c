@@ -37,10 +37,17 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum flight { FLIGHT_NONE, FLIGHT_CALL, FLIGHT_POLL };
+enum flight {
+    FLIGHT_NONE,
+    FLIGHT_CALL,
+    FLIGHT_POLL,
+    FLIGHT_OF = 3,    /* one of these, beside: */
+    FLIGHT_ASKED = 4, /* to be cancelled; there is no answer to that yet */
+};
 
-/* What an answer is for: an op's address, or one of these, or a socket's with a tag. */
-enum { FOR_NOBODY = 0, FOR_EVENT = 2, FOR_STOP = 4, FOR_GUESTS = 1 /* the tag */ };
+/* What an answer is for: an op's address, or one of these, or a socket's or an op's with a tag. */
+enum { FOR_NOBODY = 0, FOR_EVENT = 2, FOR_STOP = 4 };
+enum { TAG_GUESTS = 1, TAG_CANCEL = 2, TAGS = 7 };
 
 #define SEND_LEN_MAX     0x7ffff000u /* read(2): what one call moves at most */
 #define POLL_MULTI       (1u << 0)   /* IORING_POLL_ADD_MULTI */
@@ -76,15 +83,30 @@ static void poll_entry(struct loop *l, int fd, uint32_t events, uint32_t how, ui
     sqe->user_data = whose;
 }
 
-static void cancel_entry(struct loop *l, uint64_t whose)
+static struct io_uring_sqe *cancel_entry(struct loop *l, uint64_t whose)
 {
     struct io_uring_sqe *sqe = ring_sqe(&l->ring);
 
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
-    sqe->flags = SQE_SKIP_SUCCESS;
     sqe->fd = -1;
     sqe->addr = whose;
+    return sqe;
+}
+
+/* The poll for guests shall end; who needs that to be heard asks again. */
+static void stop_guests(struct loop *l, struct backend_sock *s)
+{
+    struct io_uring_sqe *sqe = cancel_entry(l, address(s) | TAG_GUESTS);
+
+    sqe->flags = SQE_SKIP_SUCCESS;
     sqe->user_data = FOR_NOBODY;
+}
+
+/* The op is over when it has its own answer and that to this: until then its address is in use. */
+static void ask_to_end(struct loop *l, struct op *op)
+{
+    cancel_entry(l, address(op))->user_data = address(op) | TAG_CANCEL;
+    op->flight |= FLIGHT_ASKED;
 }
 
 /* Each write to them is told anew, so nobody need read their counters. */
@@ -262,7 +284,7 @@ static void uring_cancel(struct loop *l, struct op *op)
     ssize_t r;
 
     if (op->flight != FLIGHT_NONE) {
-        cancel_entry(l, address(op));
+        ask_to_end(l, op);
         return;
     }
     r = op->sock ? last_look(l, op) : op->why;
@@ -274,9 +296,9 @@ static void uring_cancel(struct loop *l, struct op *op)
 /* What an answer means: a result, or -EAGAIN when there is none yet. */
 static ssize_t meaning(struct loop *l, struct op *op, ssize_t r)
 {
-    bool has_polled = op->flight == FLIGHT_POLL;
+    bool has_polled = (op->flight & FLIGHT_OF) == FLIGHT_POLL;
 
-    op->flight = FLIGHT_NONE;
+    op->flight &= FLIGHT_ASKED;
     if (has_polled && r >= 0)
         r = try_at_home(l, op);
     if (r != -EAGAIN && r != -EINTR && (r != -ECANCELED || op->state != OP_CANCELLING))
@@ -290,8 +312,21 @@ static void answered(struct loop *l, struct op *op, ssize_t r)
 {
     life_land(op->sock);
     r = meaning(l, op, r);
-    if (r != -EAGAIN)
+    if (r == -EAGAIN)
+        return;
+    op->res = r;
+    if (op->flight == FLIGHT_NONE)
         complete(l, op, r);
+}
+
+/* A request that is between two attempts is in no list of the kernel's, and is not found then. */
+static void end_answered(struct loop *l, struct op *op, ssize_t r)
+{
+    op->flight &= FLIGHT_OF;
+    if (op->flight == FLIGHT_NONE)
+        complete(l, op, op->res);
+    else if (r == -ENOENT)
+        ask_to_end(l, op);
 }
 
 /* The socket may be ready, or the poll has ended. */
@@ -305,7 +340,7 @@ static void guests_answered(struct loop *l, struct backend_sock *s, int events, 
     }
     guest_wake(s, events);
     if (more && atomic_load(&s->nwaiter) == 0)
-        cancel_entry(l, address(s) | FOR_GUESTS);
+        stop_guests(l, s);
 }
 
 static int uring_arm_for_guest(struct loop *l, struct backend_sock *s, uint32_t want)
@@ -313,14 +348,17 @@ static int uring_arm_for_guest(struct loop *l, struct backend_sock *s, uint32_t 
     if (atomic_load(&s->polled))
         return 0;
     if (l != loop_here) {
+        if (!life_hold(loop_here, s, want)) /* a message after its end would meet another */
+            return -ECANCELED;
         life_call_home(l, s);
+        life_drop(loop_here, s);
         return 0;
     }
     if (!life_launch(s, want))
         return -ECANCELED;
     atomic_store(&s->polled, true);
     poll_entry(l, life_fd(s), POLLIN | POLLOUT | POLLPRI | POLLRDHUP, POLL_MULTI,
-               address(s) | FOR_GUESTS);
+               address(s) | TAG_GUESTS);
     return 0;
 }
 
@@ -341,9 +379,11 @@ static void take(struct loop *l, const struct io_uring_cqe *cqe)
 
     if (unlikely(whose <= FOR_STOP))
         watch_answered(l, cqe);
-    else if (unlikely(whose & FOR_GUESTS))
-        guests_answered(l, (struct backend_sock *)(uintptr_t)(whose - FOR_GUESTS), cqe->res,
+    else if (unlikely(whose & TAG_GUESTS))
+        guests_answered(l, (struct backend_sock *)(uintptr_t)(whose - TAG_GUESTS), cqe->res,
                         cqe->flags & CQE_MORE);
+    else if (unlikely(whose & TAG_CANCEL))
+        end_answered(l, (struct op *)(uintptr_t)(whose - TAG_CANCEL), cqe->res);
     else
         answered(l, (struct op *)(uintptr_t)whose, cqe->res);
 }
@@ -354,11 +394,11 @@ static void fetch_ahead(const struct ring *r)
 {
     uint64_t far = ring_ahead(r, 4), near = ring_ahead(r, 1);
 
-    if (far > FOR_STOP && !(far & FOR_GUESTS)) {
+    if (far > FOR_STOP && !(far & TAGS)) {
         __builtin_prefetch((const char *)(uintptr_t)far);
         __builtin_prefetch((const char *)(uintptr_t)far + 64);
     }
-    if (near > FOR_STOP && !(near & FOR_GUESTS)) {
+    if (near > FOR_STOP && !(near & TAGS)) {
         const struct op *op = (const struct op *)(uintptr_t)near;
 
         __builtin_prefetch(op->sock);
@@ -412,10 +452,10 @@ static void uring_wait(struct loop *l, uint64_t until_ns)
 
 static void uring_settle(struct loop *l, struct backend_sock *s)
 {
-    if (atomic_load(&s->polled))
-        cancel_entry(l, address(s) | FOR_GUESTS);
-    while (atomic_load(&s->nflight) > 0) {
-        enter(l, 1, UINT64_MAX);
+    while (atomic_load(&s->nflight) > 0 || !list_empty(&s->ops)) {
+        if (atomic_load(&s->polled))
+            stop_guests(l, s);
+        enter(l, 1, SETTLE_ASK_NS);
         take_all(l);
     }
 }

@@ -36,6 +36,9 @@
 /* A close from elsewhere waits so long for a home that has the descriptor in its ring. */
 #define CLOSE_WAIT_NS ((uint64_t)100 * 1000 * 1000)
 
+/* io_uring: how long a cancellation that may not have been heard is waited for. */
+#define SETTLE_ASK_NS ((uint64_t)10 * 1000 * 1000)
+
 #define WORKERS_MAX 1024
 
 /* Before a worker sleeps: how long it looks at a time where it has not been told, the most it can

@@ -199,6 +199,7 @@ static int recv_one(struct beside *me)
 
 TEST(an_error_queue_keeps_nobody_awake)
 {
+    NOT_SIMULATED("IP_RECVERR");
     int s = with_error_queue();
     struct beside b;
     char c;
@@ -225,11 +226,4 @@ TEST(an_error_queue_keeps_nobody_awake)
     EXPECT_EQ(b.error, ECANCELED);
     EXPECT_OK(stoa_close(other));
 }
-T_CASE(an_error_queue_keeps_nobody_awake, awake_epoll, "an_error_queue_keeps_nobody_awake/epoll",
-       run_epoll)
-T_CASE(an_error_queue_keeps_nobody_awake, awake_worker,
-       "an_error_queue_keeps_nobody_awake/epoll+worker", run_epoll_worker)
-T_CASE(an_error_queue_keeps_nobody_awake, awake_thread,
-       "an_error_queue_keeps_nobody_awake/epoll+thread", run_epoll_thread)
-T_CASE(an_error_queue_keeps_nobody_awake, awake_mixed,
-       "an_error_queue_keeps_nobody_awake/thread+epoll", run_thread_epoll)
+ON_EVERY_PAIRING(an_error_queue_keeps_nobody_awake)
