@@ -102,11 +102,14 @@ static void settle(struct loop *home, struct backend_sock *s)
         home->ops->settle(home, s);
 }
 
-/* Give the struct back, if its end has come; only one of those who try does. */
+/* Give the struct back, if its end has come; only one of those who try does.  Not while a message
+ * to its home is on its way, which would then meet another socket: that one comes back here. */
 static void give_back(struct backend_sock *s)
 {
     uint32_t life = atomic_load(&s->life);
 
+    if (atomic_load(&s->telling))
+        return;
     if (!(life & LIFE_GONE) || !atomic_compare_exchange_strong(&s->life, &life, life & ~LIFE_GONE))
         return;
     if (list_linked(&s->home_link))
@@ -126,7 +129,7 @@ static void told(struct post *p)
 
     atomic_store(&s->telling, false);
     handed = atomic_load(&s->handed);
-    if (handed) {
+    if (handed && (!home || home == loop_here)) {
         close_handed(s, (enum backend_close)(handed - 1));
         return;
     }
@@ -359,8 +362,11 @@ static void await_home(struct backend_sock *s, uint32_t generation, enum backend
     }
     pthread_mutex_lock(&homes_lock);
     struct loop *home = atomic_load(&s->home);
-    if (home && !has_closed(s, generation))
+    if (home && !has_closed(s, generation)) {
         atomic_store(&home->late, true);
+        if (has_closed(s, generation)) /* just now, and it was not late */
+            atomic_store(&home->late, false);
+    }
     pthread_mutex_unlock(&homes_lock);
 }
 
