@@ -388,3 +388,27 @@ TEST(after_SHUT_RD_a_close_loses_nothing)
     EXPECT_OK(stoa_close(p.far));
 }
 ON_EVERY_BACKEND(after_SHUT_RD_a_close_loses_nothing)
+
+/* close(2) waits with such an option, and all of a worker with it; stoa_close() does not. */
+TEST(close_does_not_wait_whatever_SO_LINGER_says)
+{
+    NOT_SIMULATED("it would wait in the kernel's close(2)");
+    for (int ended = 0; ended < 2; ended++) {
+        struct pair p = pair_make();
+        struct linger how = {.l_onoff = 1, .l_linger = 3};
+        char c;
+
+        EXPECT_OK(stoa_setsockopt(p.near, SOL_SOCKET, SO_LINGER, &how, sizeof(how)));
+        stoa_settimeout(p.near, 0.1);
+        EXPECT_ERR(send_until_it_fails(p.near, 0), ETIME);
+        if (ended) {
+            EXPECT_OK(stoa_shutdown(p.far, SHUT_WR));
+            EXPECT_EQ(stoa_recv(p.near, &c, 1, 0), 0);
+        }
+        double start = now();
+        EXPECT_OK(stoa_close(p.near));
+        EXPECT_LT(now() - start, 2);
+        EXPECT_OK(stoa_abort(p.far));
+    }
+}
+ON_EVERY_BACKEND(close_does_not_wait_whatever_SO_LINGER_says)
