@@ -1,6 +1,7 @@
 /* errors.c - errors that stoa.h lists of a call and that the call's own file does not meet.
  */
 #include "backends.h"
+#include "unit/watched.h"
 
 #include <limits.h>
 #include <netinet/in.h>
@@ -112,7 +113,9 @@ TEST(a_call_says_what_is_invalid)
     EXPECT_ERR(stoa_socket(AF_INET, bad_type, 0), EINVAL);
     EXPECT_ERR(stoa_send_fds(p.near, "x", 1, &zero, 1), EOPNOTSUPP);
     EXPECT_ERR(stoa_recv_fds(p.near, &c, 1, got, &n), EINVAL);
-    EXPECT_ERR(stoa_getsockopt(p.near, SOL_SOCKET, SO_TYPE, (void *)8, &(socklen_t){4}), EFAULT);
+    if (!watched()) /* Valgrind takes it for a mistake */
+        EXPECT_ERR(stoa_getsockopt(p.near, SOL_SOCKET, SO_TYPE, (void *)8, &(socklen_t){4}),
+                   EFAULT);
     pair_close(&p);
 }
 ON_EVERY_BACKEND(a_call_says_what_is_invalid)
