@@ -5,7 +5,8 @@
 /* Close fd, a connected stream that nobody else shares, politely.  Does not wait. */
 void linger_close(int fd);
 
-/* Close any other that nobody else shares: close(2), but it does not wait, whatever SO_LINGER says. */
+/* Close any other that nobody else shares: close(2), but it does not wait, whatever
+ * SO_LINGER says. */
 void linger_close_plain(int fd);
 
 #endif
