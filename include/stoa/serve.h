@@ -22,10 +22,10 @@ extern "C" {
  *   struct stoa_options o = {.size = sizeof(o), .workers = 4};
  *
  * spin: a worker with nothing to do looks a little longer before it sleeps, 50 microseconds
- * at most, while looking has lately found something, and within a budget of half the
- * processor time that it takes anyway.  A positive number is another most, up to a
- * millisecond; a negative one forbids it; with 0 the environment's STOA_SPIN says, in
- * microseconds.
+ * at most, while that takes no more processor time than the sleeps it saves.  A
+ * positive number, up to a millisecond, asks for short answers instead: the most to look
+ * at a time, for as much processor time again at most.  A negative one forbids it; with 0
+ * the environment's STOA_SPIN says, in microseconds.
  */
 struct stoa_options {
     size_t size;         /* sizeof(struct stoa_options): the version of this struct */

@@ -6,8 +6,9 @@
  * polling grows and shrinks likewise: the kernel's Documentation/virt/kvm/halt-polling.rst.)
  *
  * The budget: what was done between two waits, and the sleep that a look saves, are the
- * processor time that would have been taken without looking.  A half of it may be spent
- * on top.  A look that finds something early costs nothing, for the sleep would have.
+ * processor time that would have been taken without looking.  A thirty-second of it may be
+ * spent on top, or as much again by who has asked for it.  A look that finds something
+ * early costs nothing, for the sleep would have.
  */
 #include "backend/look.h"
 
@@ -18,16 +19,19 @@
 
 enum { SCORE_MAX = 8, SCORE_LOSS = 2, TRIAL_FIRST = 8, TRIAL_LAST = 1024 };
 
+/* What may be spent on top, as a part of the time that would be taken without looking. */
+enum { PART_UNASKED = 32, PART_ASKED = 1 };
+
 #define CREDIT_MAX_NS  ((int64_t)1000 * 1000)
 #define SLEEP_FIRST_NS ((int64_t)4 * 1000) /* a guess, until it has been measured */
 #define SLEEP_MAX_NS   ((int64_t)50 * 1000)
-#define BUDGET_DIVISOR 2 /* of the time that would be taken without looking */
 #define MEASURED_AMONG 16
 
 void look_init(struct look *k, int64_t max_ns)
 {
     *k = (struct look){
         .max_ns = max_ns < 0 ? LOOK_MAX_NS : max_ns,
+        .part = max_ns < 0 ? PART_UNASKED : PART_ASKED,
         .sleep_ns = SLEEP_FIRST_NS,
         .trial = TRIAL_FIRST,
         .pause = TRIAL_FIRST,
@@ -36,7 +40,7 @@ void look_init(struct look *k, int64_t max_ns)
 
 static void earn(struct look *k, int64_t ns)
 {
-    k->credit_ns += ns / BUDGET_DIVISOR;
+    k->credit_ns += ns / k->part;
     if (k->credit_ns > CREDIT_MAX_NS)
         k->credit_ns = CREDIT_MAX_NS;
 }

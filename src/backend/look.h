@@ -4,7 +4,8 @@
  * processors rest deeply.  A worker whose next message is some microseconds away had
  * better stay awake; one that waits for minutes should not burn its processor.  So it
  * looks, within LOOK_MAX_NS, while looking has lately found something, and within a
- * budget: never more than half of the processor time that it would have taken without.
+ * budget: a thirty-second of the processor time that it would have taken without; for who
+ * asks for it, as much again.
  *
  * It knows time and numbers, not what is looked at: loop.c does that.
  */
@@ -16,6 +17,7 @@
 
 struct look {
     int64_t max_ns;    /* at a time; 0 = never */
+    int part;          /* of the time without looking that may be spent on top: 1 / part */
     int64_t sleep_ns;  /* the processor time of a sleep, lately */
     int64_t credit_ns; /* what looking may cost, beyond what it saves */
     uint64_t awake_ns; /* when the last wait ended */
