@@ -19,7 +19,7 @@
  * for ever: the home may be running code that waits for us.  docs/why/0007-uring.md.
  *
  * A home can end while others close its sockets: homes_lock keeps `home` what it is
- * while it is used from outside.  Only ends and adoptions take it.
+ * while it is used from outside.  Adoption needs none: of two who try, one exchanges first.
  *
  * Source: membarrier(2), "MEMBARRIER_CMD_PRIVATE_EXPEDITED"; Linux 4.14.
  */
