@@ -59,7 +59,7 @@ struct backend_sock {
     atomic_uint nguest;          /* system calls under way from elsewhere */
     atomic_bool lock;            /* over waiters */
     atomic_bool telling;         /* tell is on its way */
-    atomic_bool polled;          /* uring: the home's ring looks after guests */
+    atomic_bool polled;          /* the home hears of what guests wait for */
     _Atomic uint8_t handed;      /* how it is closed, + 1, once that is left to home */
     _Atomic int64_t timeout_ns;  /* the facade's: < 0: none; 0: never wait */
 
@@ -243,6 +243,19 @@ static inline int op_events(const struct op *op)
     default:
         return POLLIN;
     }
+}
+
+/* The same for the kernel, which tells errors and ends unasked: no more than what the attempt
+ * will take, or the kernel would tell of the rest again and again. */
+static inline int op_polls(const struct op *op)
+{
+    bool receives = op_events(op) == POLLIN && op->kind != OP_POLL;
+
+    if (op->kind == OP_POLL)
+        return op->flags & ~(POLLERR | POLLHUP | POLLNVAL);
+    if (receives && (op->flags & MSG_ERRQUEUE))
+        return 0;
+    return receives && (op->flags & MSG_OOB) ? POLLPRI : op_events(op);
 }
 
 /* Does it take nothing that others wait for, or something of another queue? */

@@ -76,8 +76,8 @@ static int wait_until(struct pollfd *p, nfds_t n, uint64_t until_ns)
     return ppoll(p, n, until_ns == WHEEL_NEVER ? NULL : &t, NULL) < 0 ? -errno : 0;
 }
 
-/* POLLERR alone is an error that the next attempt tells of, or an error queue (IP_RECVERR)
- * that nobody reads: then poll(2) tells of it for ever, and each time we rest a moment. */
+/* An error queue (IP_RECVERR) that nobody reads, and an end that tells the caller nothing, would
+ * wake us for ever: after an attempt in vain we look past the socket for a moment. */
 static uint64_t rest_until(uint64_t until_ns)
 {
     uint64_t end = kernel_now() + ERROR_QUEUE_REST_NS;
@@ -89,11 +89,14 @@ int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns)
 {
     struct pollfd p[2] = {
         {.fd = w->event_fd, .events = POLLIN},
-        {.fd = s ? life_fd(s) : -1, .events = (short)w->events},
+        {.fd = s && !w->rests ? life_fd(s) : -1, .events = (short)w->polls},
     };
+    bool rests = w->rests;
     uint64_t count;
-    bool rests = false;
 
+    w->rests = false;
+    if (rests)
+        until_ns = rest_until(until_ns);
     for (;;) {
         int r = wait_until(p, 2, until_ns);
 
@@ -107,12 +110,7 @@ int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns)
             return r;
         if (p[0].revents && read(w->event_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
             return -errno;
-        if (!p[0].revents && p[1].revents == POLLERR) {
-            until_ns = rest_until(until_ns);
-            p[1].fd = -1;
-            rests = true;
-            continue;
-        }
+        w->rests = p[1].revents && !(p[1].revents & p[1].events);
         return p[0].revents || p[1].revents || rests ? 0 : -ETIME;
     }
 }

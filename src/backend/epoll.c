@@ -116,11 +116,14 @@ static int arm(struct loop *l, struct op *op)
     return likely((op->sock->armed & need) == need) ? 0 : arm_more(l, op, need);
 }
 
-/* From any thread: epoll_ctl(2) is safe there. */
+/* From any thread: epoll_ctl(2) is safe there.  Once is enough, and more would not do: what is
+ * there already would be told anew each time (an error queue that nobody reads). */
 static int epoll_arm_for_guest(struct loop *l, struct backend_sock *s, uint32_t want)
 {
     int r;
 
+    if (atomic_load(&s->polled))
+        return 0;
     if (!life_hold(loop_here, s, want))
         return -ECANCELED;
     r = control(l->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
@@ -128,6 +131,8 @@ static int epoll_arm_for_guest(struct loop *l, struct backend_sock *s, uint32_t 
         r = control(l->epoll_fd, EPOLL_CTL_ADD, life_fd(s), EDGES_IN | EPOLLOUT, s);
     if (r == -EEXIST) /* the home has added it meanwhile, perhaps without EPOLLOUT */
         r = control(l->epoll_fd, EPOLL_CTL_MOD, life_fd(s), EDGES_IN | EPOLLOUT, s);
+    if (r == 0)
+        atomic_store(&s->polled, true);
     life_drop(loop_here, s);
     return r;
 }

@@ -143,13 +143,16 @@ static int guest_sleep(struct waiter *w, struct op *op)
     return atomic_load(&w->told) ? 0 : (int)op_run(&w->event);
 }
 
-/* Wait once; a result of the attempt in between, or -EAGAIN to go round again. */
-static ssize_t guest_wait(struct op *op)
+/* Wait once; a result of the attempt in between, or -EAGAIN to go round again.  `rests` is
+ * kept for the next round. */
+static ssize_t guest_wait(struct op *op, bool *rests)
 {
     struct waiter w = {
         .post = {.run = waiter_posted},
         .life = op->life,
-        .events = op_events(op),
+        .events = op_events(op) | op_polls(op),
+        .polls = op_polls(op),
+        .rests = *rests,
         .loop = loop_here,
         .event_fd = loop_here ? -1 : block_event_fd(),
     };
@@ -168,6 +171,7 @@ static ssize_t guest_wait(struct op *op)
     }
     slept = guest_sleep(&w, op);
     waiter_unlink(&w, op->sock);
+    *rests = w.rests;
     return slept == 0 ? -EAGAIN : slept;
 }
 
@@ -183,11 +187,12 @@ ssize_t guest_run(struct op *op)
 {
     struct fiber *me = fiber_self();
     ssize_t r = guest_try(op);
+    bool rests = false;
 
     me->interrupted = 0;
     while (r == -EAGAIN && !op_never_waits(op)) {
         op_deadline(op, kernel_now());
-        r = guest_wait(op);
+        r = guest_wait(op, &rests);
         if (r == -EAGAIN)
             r = guest_over(op, me);
     }

@@ -13,7 +13,9 @@ struct waiter {
     struct post post;  /* to its loop; first, for the way back */
     struct list link;  /* in sock->waiters, under sock->lock */
     uint32_t life;     /* what it wants the socket's life to be */
-    int events;        /* of poll(2) */
+    int events;        /* of poll(2), that are worth another attempt */
+    int polls;         /* of poll(2), that a thread asks for */
+    bool rests;        /* an error or an end has woken the thread in vain: look past it once */
     struct loop *loop; /* where its fiber lives; NULL = a plain thread */
     struct op event;   /* what the fiber is parked on */
     int event_fd;      /* what the thread polls beside the socket */

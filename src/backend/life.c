@@ -254,6 +254,7 @@ void life_leave_home(struct loop *l)
         settle(l, s);
         s->armed = 0;
         s->heard = 0;
+        atomic_store(&s->polled, false);
         atomic_store(&s->home, NULL);
         guest_wake(s, POLLIN | POLLOUT | POLLPRI);
     }

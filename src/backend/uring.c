@@ -20,7 +20,8 @@
  *     descriptor is not closed, for it also keeps the open file: docs/why/0007-uring.md.
  *
  * Guests are woken by a poll of the home's ring that goes on and on (`polled`) and is taken
- * back when nobody waits any more.
+ * back when something comes and nobody waits.  Not sooner: a new poll tells at once of what
+ * is there, and of an error queue that nobody reads again and again.
  *
  * Limits: RING_ENTRIES and RING_COMPLETIONS; beyond them the ring is turned early.
  * Sources: io_uring_enter(2), "IORING_OP_*"; io_uring_cancelation(7).
@@ -41,6 +42,7 @@ enum flight {
     FLIGHT_NONE,
     FLIGHT_CALL,
     FLIGHT_POLL,
+    FLIGHT_REST,      /* a timeout: see meaning() */
     FLIGHT_OF = 3,    /* one of these, beside: */
     FLIGHT_ASKED = 4, /* to be cancelled; there is no answer to that yet */
 };
@@ -178,6 +180,18 @@ static void call_entry(struct loop *l, const struct op *op)
     sqe->user_data = address(op);
 }
 
+static void rest_entry(struct loop *l, uint64_t whose)
+{
+    static const struct __kernel_timespec moment = {.tv_nsec = ERROR_QUEUE_REST_NS};
+    struct io_uring_sqe *sqe = ring_sqe(&l->ring);
+
+    sqe->opcode = IORING_OP_TIMEOUT;
+    sqe->fd = -1;
+    sqe->addr = address(&moment);
+    sqe->len = 1;
+    sqe->user_data = whose;
+}
+
 /* Into the kernel's hands: -EAGAIN, for it will answer; else what is wrong. */
 static ssize_t launch(struct loop *l, struct op *op, enum flight how)
 {
@@ -186,8 +200,10 @@ static ssize_t launch(struct loop *l, struct op *op, enum flight how)
     op->flight = (uint8_t)how;
     if (how == FLIGHT_CALL)
         call_entry(l, op);
+    else if (how == FLIGHT_POLL)
+        poll_entry(l, life_fd(op->sock), (uint32_t)op_polls(op), 0, address(op));
     else
-        poll_entry(l, life_fd(op->sock), (uint32_t)op_events(op), 0, address(op));
+        rest_entry(l, address(op));
     return -EAGAIN;
 }
 
@@ -293,19 +309,29 @@ static void uring_cancel(struct loop *l, struct op *op)
     op_complete(op, r);
 }
 
-/* What an answer means: a result, or -EAGAIN when there is none yet. */
-static ssize_t meaning(struct loop *l, struct op *op, ssize_t r)
+/* An operation's answer is -EAGAIN: what to do next.  A poll that has told of an error or an end
+ * alone would tell of it again at once (an error queue that nobody reads): it rests a moment. */
+static enum flight next_flight(const struct op *op, enum flight was, ssize_t answer)
 {
-    bool has_polled = (op->flight & FLIGHT_OF) == FLIGHT_POLL;
+    if (answer == -EINTR)
+        return FLIGHT_CALL;
+    return was == FLIGHT_POLL && answer >= 0 && !(answer & op_polls(op)) ? FLIGHT_REST
+                                                                         : FLIGHT_POLL;
+}
+
+/* What an answer means: a result, or -EAGAIN when there is none yet. */
+static ssize_t meaning(struct loop *l, struct op *op, ssize_t answer)
+{
+    enum flight was = op->flight & FLIGHT_OF;
+    bool tries = (was == FLIGHT_POLL && answer >= 0) || (was == FLIGHT_REST && answer == -ETIME);
+    ssize_t r = tries ? try_at_home(l, op) : answer;
 
     op->flight &= FLIGHT_ASKED;
-    if (has_polled && r >= 0)
-        r = try_at_home(l, op);
     if (r != -EAGAIN && r != -EINTR && (r != -ECANCELED || op->state != OP_CANCELLING))
         return r;
     if (op->state == OP_CANCELLING)
         return last_look(l, op);
-    return launch(l, op, r == -EINTR ? FLIGHT_CALL : FLIGHT_POLL);
+    return launch(l, op, next_flight(op, was, answer));
 }
 
 static void answered(struct loop *l, struct op *op, ssize_t r)
@@ -332,6 +358,8 @@ static void end_answered(struct loop *l, struct op *op, ssize_t r)
 /* The socket may be ready, or the poll has ended. */
 static void guests_answered(struct loop *l, struct backend_sock *s, int events, bool more)
 {
+    bool unwanted = atomic_load(&s->nwaiter) == 0;
+
     if (!more || events & (POLLHUP | POLLERR | POLLRDHUP))
         events = POLLIN | POLLOUT | POLLPRI;
     if (!more) {
@@ -339,7 +367,7 @@ static void guests_answered(struct loop *l, struct backend_sock *s, int events, 
         life_land(s);
     }
     guest_wake(s, events);
-    if (more && atomic_load(&s->nwaiter) == 0)
+    if (more && unwanted)
         stop_guests(l, s);
 }
 
