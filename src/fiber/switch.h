@@ -28,7 +28,11 @@ struct context {
 SWITCH_INLINE void switch_prepare(struct context *to, void *low, void *top,
                                   void (*entry)(void *arg), void *arg);
 
+#if defined(STOA_SWITCH_PORTABLE)
+#define SWITCH_ROOM 8192 /* a context of ucontext(3) has 968 bytes on x86-64, 4,560 on AArch64 */
+#else
 #define SWITCH_ROOM 2048
+#endif
 
 /* Leave this stack, so that a switch to *from returns here, and go on at *to. */
 SWITCH_INLINE void switch_stack(struct context *from, const struct context *to);
