@@ -17,9 +17,9 @@
  * of the processor's page-table cache.  Measured, the upper server over 9,000 connections as a
  * multiple of the hand-written loop: 1.144 with 16 pages, 1.085 with 17.
  *
- * Limits: where the kernel does not know MADV_GUARD_INSTALL (before Linux 6.13) only the
- * first STACK_GUARDS_BY_MPROTECT stacks of the process are guarded, by mprotect(2).  An
- * overrun of more than a page may jump over its guard: build with
+ * Limits: where the kernel does not know MADV_GUARD_INSTALL (before Linux 6.13; emulators)
+ * only the first STACK_GUARDS_BY_MPROTECT stacks of the process are guarded, by mprotect(2).
+ * An overrun of more than a page may jump over its guard: build with
  * -fstack-clash-protection, as stoa itself is.  gcore(1) stops reading at a guard and loses
  * the stacks; the kernel's own core files have them.
  * Sources: madvise(2), mmap(2), proc(5) (max_map_count).
@@ -44,6 +44,7 @@
 struct stack_pool {
     size_t stack_len; /* guard included */
     size_t guard_len;
+    bool guards_by_advice;
     size_t region_len;
 
     char *fresh; /* the first stack of the last region never taken yet */
@@ -61,6 +62,16 @@ struct stack_pool {
 /* mprotect(2)'s guards of all pools: the bound is the process's. */
 static atomic_int nguard_mprotect;
 
+/* qemu-user takes all advice for a hint, says yes, and does nothing: no guard, then. */
+static bool guards_by_advice(size_t page)
+{
+    int saved = errno;
+    bool any = madvise(NULL, page, -1) == 0;
+
+    errno = saved;
+    return !any;
+}
+
 struct stack_pool *stack_pool_make(size_t len)
 {
     struct stack_pool *p = calloc(1, sizeof(*p));
@@ -70,6 +81,7 @@ struct stack_pool *stack_pool_make(size_t len)
     if (!p)
         return NULL;
     p->guard_len = (size_t)sysconf(_SC_PAGESIZE);
+    p->guards_by_advice = guards_by_advice(p->guard_len);
     p->stack_len = len + p->guard_len;
     p->region_len = p->stack_len * STACKS_PER_REGION;
     if (p->region_len > STACK_REGION_MAX)
@@ -127,7 +139,7 @@ static bool grow(struct stack_pool *p)
 /* Best effort: a stack without guard is a stack. */
 static void guard(struct stack_pool *p, char *low)
 {
-    if (madvise(low, p->guard_len, MADV_GUARD_INSTALL) == 0)
+    if (p->guards_by_advice && madvise(low, p->guard_len, MADV_GUARD_INSTALL) == 0)
         return;
     if (atomic_fetch_add(&nguard_mprotect, 1) < STACK_GUARDS_BY_MPROTECT)
         (void)mprotect(low, p->guard_len, PROT_NONE);
