@@ -3,6 +3,7 @@
  * The program runs itself again with the test's name; STOA_TEST_ALONE says in which place.
  */
 #include "backends.h"
+#include "unit/watched.h"
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -35,8 +36,9 @@ static int run_alone(const char *name, const char *key)
     setenv("STOA_TEST_ALONE", key, 1);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    char *argv[] = {exe, (char *)(uintptr_t)name, NULL};
-    EXPECT_EQ(posix_spawn(&pid, exe, &actions, NULL, argv, environ), 0);
+    char *argv[] = {(char *)(uintptr_t)emulator(), exe, (char *)(uintptr_t)name, NULL};
+    char **args = emulator() ? argv : argv + 1;
+    EXPECT_EQ(posix_spawnp(&pid, args[0], &actions, NULL, args, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     unsetenv("STOA_TEST_ALONE");
     close(out[1]);

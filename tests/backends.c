@@ -197,46 +197,52 @@ void breathe(void)
         nanosleep(&moment, NULL);
 }
 
-/* System calls in which a thread of the library waits for the network.  Others (futex,
- * or read: valgrind's lock) do not count. */
-static bool waits_in(long nr)
-{
-    static const long waits[] = {
-        SYS_poll,
-        SYS_ppoll,
-        SYS_epoll_wait,
-        SYS_epoll_pwait,
-        441 /* epoll_pwait2 */,
-        SYS_accept,
-        SYS_accept4,
-        SYS_connect,
-        SYS_recvfrom,
-        SYS_recvmsg,
-        SYS_sendto,
-        SYS_sendmsg,
-        SYS_sendfile,
-        426 /* io_uring_enter */,
-        SYS_nanosleep,
-        SYS_clock_nanosleep,
-    };
-
-    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
-        if (waits[i] == nr)
-            return true;
-    return false;
-}
-
-static bool thread_waits(pid_t tid)
+/* The number of the system call that a thread of ours is in; -1: it runs, or is gone. */
+static long syscall_of(pid_t tid)
 {
     char path[64], line[64] = "";
 
     snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", (int)tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return -1;
     ssize_t n = read(fd, line, sizeof(line) - 1);
     close(fd);
-    return n > 0 && line[0] >= '0' && line[0] <= '9' && waits_in(strtol(line, NULL, 10));
+    return n > 0 && line[0] >= '0' && line[0] <= '9' ? strtol(line, NULL, 10) : -1;
+}
+
+/* System calls in which a thread of the library waits for the network.  Others (futex,
+ * or read: valgrind's lock) do not count. */
+static const long waits_here[] = {
+#ifdef SYS_poll
+    SYS_poll,      SYS_epoll_wait,
+#endif
+    SYS_ppoll,     SYS_epoll_pwait,     441 /* epoll_pwait2 */,
+    SYS_accept,    SYS_accept4,         SYS_connect,
+    SYS_recvfrom,  SYS_recvmsg,         SYS_sendto,
+    SYS_sendmsg,   SYS_sendfile,        426 /* io_uring_enter */,
+    SYS_nanosleep, SYS_clock_nanosleep, -1,
+};
+
+/* The same by x86-64's numbers: under qemu-user the kernel is another machine's. */
+static const long waits_emulated[] = {
+    7, 232, 271, 281, 441, 43, 288, 42, 45, 47, 44, 46, 40, 426, 35, 230, -1,
+};
+
+/* Who asks for its own call is in read(2), by the kernel's number for it. */
+static const long *waits(void)
+{
+    return syscall_of((pid_t)syscall(SYS_gettid)) == SYS_read ? waits_here : waits_emulated;
+}
+
+static bool thread_waits(pid_t tid)
+{
+    long nr = syscall_of(tid);
+
+    for (const long *w = waits(); *w >= 0; w++)
+        if (*w == nr)
+            return true;
+    return false;
 }
 
 void until_asleep(struct beside *b)

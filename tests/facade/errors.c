@@ -91,7 +91,7 @@ TEST(a_call_says_what_is_invalid)
 {
     NOT_SIMULATED("it has no urgent data");
     struct pair p = pair_make();
-    int bad_type = 99, zero = 0, got[1];
+    int bad_type = 12, zero = 0, got[1];
     size_t n = 0;
     char c;
 

@@ -9,7 +9,6 @@
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 /* -------------------------------------------------------------------------
@@ -184,7 +183,7 @@ int epoll_wait(int epoll_fd, struct epoll_event *e, int max, int ms)
 {
     static _Thread_local unsigned turn;
     const struct timespec moment = {.tv_nsec = 300 * 1000};
-    int n = (int)syscall(SYS_epoll_wait, epoll_fd, e, max, ms);
+    int n = epoll_pwait(epoll_fd, e, max, ms, NULL);
 
     if (++turn % 8 == 0)
         nanosleep(&moment, NULL);

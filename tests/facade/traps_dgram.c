@@ -49,13 +49,14 @@ TEST(trap_11_MSG_DONTWAIT_does_not_wait_for_the_timeout)
     static char big[16 << 20];
     struct pair p = pair_of(UDP4), q = pair_make();
     char c;
+    struct msghdr m = {.msg_iov = &(struct iovec){&c, 1}, .msg_iovlen = 1};
 
     stoa_settimeout(p.near, 60);
     stoa_settimeout(q.near, 60);
     double start = now();
     EXPECT_ERR(stoa_recv(p.near, &c, 1, MSG_DONTWAIT), EAGAIN);
     EXPECT_ERR(stoa_recvfrom(p.near, &c, 1, MSG_DONTWAIT, NULL), EAGAIN);
-    EXPECT_ERR(stoa_recvmsg(p.near, &(struct msghdr){.msg_iovlen = 0}, MSG_DONTWAIT), EAGAIN);
+    EXPECT_ERR(stoa_recvmsg(p.near, &m, MSG_DONTWAIT), EAGAIN);
     EXPECT_ERR(stoa_recv(q.near, &c, 1, MSG_DONTWAIT), EAGAIN);
     EXPECT_ERR(send_until_it_fails(q.near, MSG_DONTWAIT), EAGAIN);
     EXPECT_ERR(stoa_sendall(q.near, big, sizeof(big), MSG_DONTWAIT), EAGAIN);

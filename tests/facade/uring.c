@@ -20,6 +20,8 @@
  * Refused
  * ---------------------------------------------------------------------- */
 
+static bool refused;
+
 /* From the program's start, as in a container: what is probed once must see it. */
 __attribute__((constructor)) static void refuse_if_asked(void)
 {
@@ -34,8 +36,7 @@ __attribute__((constructor)) static void refuse_if_asked(void)
     if (!getenv("STOA_TEST_REFUSE"))
         return;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) < 0)
-        unsetenv("STOA_TEST_REFUSE");
+    refused = prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
 }
 
 static int gives_7(void *arg)
@@ -50,14 +51,17 @@ TEST(a_kernel_that_refuses_rings_is_served_otherwise)
 
     setenv("STOA_TEST_REFUSE", "1", 1);
     bool here = alone("a_kernel_that_refuses_rings_is_served_otherwise");
-    if (here && !getenv("STOA_TEST_REFUSE"))
-        SKIP("seccomp is not to be had here");
     unsetenv("STOA_TEST_REFUSE");
-    if (!here || t_skipped)
+    if (!here)
         return;
+    if (!refused && stoa_run(gives_7, NULL, &o) == 7) {
+        SKIP("seccomp is not to be had here");
+        return;
+    }
     EXPECT_EQ(stoa_run(gives_7, NULL, NULL), 7);
     EXPECT_ERR(stoa_run(gives_7, NULL, &o), EINVAL);
-    EXPECT_SAID("io_uring is not available here (refused by seccomp: EPERM)");
+    EXPECT_SAID("io_uring is not available here (");
+    EXPECT_SAID(refused ? "(refused by seccomp: EPERM)" : "(");
     setenv("STOA_BACKEND", "uring", 1);
     EXPECT_ERR(stoa_run(gives_7, NULL, NULL), EINVAL);
     EXPECT_SAID("seccomp");

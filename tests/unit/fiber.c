@@ -215,7 +215,7 @@ TEST(an_idle_fiber_costs_one_page_and_an_ended_one_nothing)
     static struct fiber *fiber[N];
 
     if (watched()) {
-        SKIP("a sanitizer's or Valgrind's own pages would be counted");
+        SKIP("a sanitizer's, Valgrind's or an emulator's own pages would be counted");
         return;
     }
     start();

@@ -5,6 +5,7 @@
  * wrong in its own way, and reads what comes out.
  */
 #include "t.h"
+#include "watched.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,11 +18,12 @@ static bool broken(void)
 /* Run one case of this program, broken; its output in out, its exit status back. */
 static int run_broken(const char *name, char *out, size_t len)
 {
-    char command[256], self[128];
+    char command[384], self[128];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
     self[n > 0 ? n : 0] = 0;
-    snprintf(command, sizeof(command), "T_BROKEN=1 '%s' %s 2>&1", self, name);
+    snprintf(command, sizeof(command), "T_BROKEN=1 %s '%s' %s 2>&1", emulator() ? emulator() : "",
+             self, name);
     FILE *f = popen(command, "r");
     out[f ? fread(out, 1, len - 1, f) : 0] = 0;
     return f ? pclose(f) >> 8 : -1;

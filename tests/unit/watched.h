@@ -1,12 +1,16 @@
-/* watched.h - is this test run by a sanitizer or by Valgrind?
+/* watched.h - is this test run by a sanitizer, by Valgrind or by an emulator?
  *
  * They keep memory of their own, so pages and mappings cannot be counted then; and they
- * allow fewer fibers: ThreadSanitizer 8,128, Valgrind as many as one has patience for.
+ * allow fewer fibers: ThreadSanitizer 8,128, the others as many as one has patience for.
+ *
+ * STOA_TEST_EMULATOR is the program that runs ours (tests/aarch64.ini): tests that start
+ * themselves again go by it, for the kernel cannot run them.
  */
 #ifndef STOA_TESTS_WATCHED_H
 #define STOA_TESTS_WATCHED_H
 
 #include <stdbool.h>
+#include <stdlib.h>
 
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -27,9 +31,14 @@
 #define SANITIZED 0
 #endif
 
+static inline const char *emulator(void)
+{
+    return getenv("STOA_TEST_EMULATOR");
+}
+
 static inline bool watched(void)
 {
-    return SANITIZED || RUNNING_ON_VALGRIND;
+    return SANITIZED || RUNNING_ON_VALGRIND || emulator();
 }
 
 #endif
