@@ -1,12 +1,12 @@
 #!/bin/sh
 # check.sh [STEP...] - what a commit must pass beside ./x test; called by ./x check.
 #
-# Steps: format shell manual clang lint fuzz asan tsan portable valgrind reproducible; all
-# of them when none is named.  The single ones go to build-check/*.tap, the test suite's
+# Steps: format shell manual clang lint fuzz asan tsan portable aarch64 valgrind reproducible;
+# all of them when none is named.  The single ones go to build-check/*.tap, the test suite's
 # other builds have their own logs, and count.py adds all up.
 set -eu
 cd "$(dirname "$0")/.."
-steps=${*:-format shell manual clang lint fuzz asan tsan portable valgrind reproducible}
+steps=${*:-format shell manual clang lint fuzz asan tsan portable aarch64 valgrind reproducible}
 taps=build-check
 logs=
 mkdir -p $taps
@@ -118,6 +118,19 @@ step_tsan() {
 # Fibers by ucontext(3), as on machines whose assembly we do not write; ASSERT on.
 step_portable() {
     rebuild_and_test build-portable -Dswitch=portable -Dbuildtype=debug
+}
+
+# The other machine, emulated: with its assembly, and once more without for what switches.
+# The tools need its libedit, so they are not built.
+step_aarch64() {
+    cross="--cross-file tests/aarch64.ini -Dtools=false"
+    how="-t 5 --suite unit --suite facade --suite sim"
+    # shellcheck disable=SC2086 # words on purpose
+    rebuild_and_test build-aarch64 $cross
+    how="-t 5 --suite unit --suite facade"
+    # shellcheck disable=SC2086
+    rebuild_and_test build-aarch64-portable $cross -Dswitch=portable -Dbuildtype=debug
+    how=
 }
 
 step_valgrind() {
