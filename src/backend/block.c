@@ -76,6 +76,19 @@ static int wait_until(struct pollfd *p, nfds_t n, uint64_t until_ns)
     return ppoll(p, n, until_ns == WHEEL_NEVER ? NULL : &t, NULL) < 0 ? -errno : 0;
 }
 
+/* The socket's end waits for who is counted: here the kernel has its open file, too. */
+static int wait_counted(struct backend_sock *s, const struct waiter *w, struct pollfd *p,
+                        uint64_t until_ns)
+{
+    if (!s)
+        return wait_until(p, 1, until_ns);
+    if (!life_hold(NULL, s, w->life))
+        return -ECANCELED;
+    int r = wait_until(p, 2, until_ns);
+    life_drop(NULL, s);
+    return r;
+}
+
 /* An error queue (IP_RECVERR) that nobody reads, and an end that tells the caller nothing, would
  * wake us for ever: after an attempt in vain we look past the socket for a moment. */
 static uint64_t rest_until(uint64_t until_ns)
@@ -98,7 +111,7 @@ int block_sleep(struct backend_sock *s, struct waiter *w, uint64_t until_ns)
     if (rests)
         until_ns = rest_until(until_ns);
     for (;;) {
-        int r = wait_until(p, 2, until_ns);
+        int r = wait_counted(s, w, p, until_ns);
 
         if (r == -EINTR) {
             r = interrupt_check();

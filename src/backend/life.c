@@ -6,7 +6,8 @@
  *   2. Guests who wait are woken and see it.  Operations that wait at home complete
  *      with -ECANCELED: at once when we are at home, else when the home's thread
  *      takes our message (`tell`).
- *   3. System calls under way end: none of them waits.  Guests count down nguest; the
+ *   3. System calls under way end: none of them waits, but for a plain thread's poll(2),
+ *      which keeps the open file and which 2 has ended.  Guests count down nguest; the
  *      home's `holds` is seen after membarrier(2) (the asymmetric form of Dekker's
  *      handshake: we store life, the kernel puts a full barrier into every running
  *      thread of ours, we look at holds; either the home's thread saw our store or
@@ -261,7 +262,7 @@ void life_leave_home(struct loop *l)
     pthread_mutex_unlock(&homes_lock);
 }
 
-/* Wait until no system call on s is under way; none waits, so it is soon. */
+/* Wait until no system call on s is under way; none waits any more, so it is soon. */
 static void calls_end(struct backend_sock *s, struct loop *home)
 {
     if (home && home != loop_here && life_has_membarrier) {
@@ -318,7 +319,6 @@ static int close_now(struct backend_sock *s, int fd, enum backend_close how)
     int r = close_descriptor(fd, how);
 
     atomic_store(&s->handed, 0);
-    guest_wake(s, 0);
     atomic_fetch_or(&s->life, LIFE_GONE);
     tell_home(s);
     return r;
@@ -407,6 +407,7 @@ int life_close(struct backend_sock *s, enum backend_close how)
 {
     struct loop *home = atomic_load(&s->home);
 
+    guest_wake(s, 0);
     return home && home == loop_here ? close_at_home(s, home, how) : close_elsewhere(s, how);
 }
 

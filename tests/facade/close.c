@@ -23,21 +23,27 @@ TEST(close_twice_is_EBADF)
 }
 ON_EVERY_BACKEND(close_twice_is_EBADF)
 
+/* Fill and close near: far reads all of it, and then the end. */
+static void closed_it_loses_nothing(struct pair *p)
+{
+    static char buf[65536];
+    size_t sum = fill(p->near), got = 0;
+    ssize_t n;
+
+    EXPECT_OK(stoa_close(p->near));
+    while ((n = stoa_recv(p->far, buf, sizeof(buf), 0)) > 0)
+        got += (size_t)n;
+    EXPECT_EQ(n, 0);
+    EXPECT_EQ(got, sum);
+    EXPECT_OK(stoa_close(p->far));
+}
+
 TEST(what_was_sent_before_close_arrives_and_then_the_end)
 {
     EACH_STREAM (k) {
         struct pair p = pair_of(k);
-        size_t sum = fill(p.near), got = 0;
-        static char buf[65536];
 
-        EXPECT_OK(stoa_close(p.near));
-        for (ssize_t n; (n = stoa_recv(p.far, buf, sizeof(buf), 0)) != 0; got += (size_t)n) {
-            EXPECT_GT(n, 0);
-            if (n < 0)
-                break;
-        }
-        EXPECT_EQ(got, sum);
-        EXPECT_OK(stoa_close(p.far));
+        closed_it_loses_nothing(&p);
     }
 }
 ON_EVERY_BACKEND(what_was_sent_before_close_arrives_and_then_the_end)
@@ -214,6 +220,29 @@ TEST(close_wakes_accept)
 }
 ON_EVERY_PAIRING(close_wakes_accept)
 
+/* Who waits in the kernel holds the open file there, and with it the address. */
+TEST(the_address_is_free_when_close_returns)
+{
+    NOT_SIMULATED("the kernel's waits");
+    struct text where;
+    int fd = port_keep(&where), s = stoa_announce(where.c, NULL);
+
+    for (int i = 0; i < 20; i++) {
+        struct beside b;
+
+        beside(&b, accept_there, &s);
+        until_asleep(&b);
+        EXPECT_OK(stoa_close(s));
+        s = stoa_announce(where.c, NULL);
+        EXPECT_OK(s);
+        EXPECT_EQ(beside_join(&b), -1);
+        EXPECT_EQ(b.error, ECANCELED);
+    }
+    EXPECT_OK(stoa_close(s));
+    close(fd);
+}
+ON_EVERY_PAIRING(the_address_is_free_when_close_returns)
+
 /* Both directions at once, several of each. */
 TEST(close_wakes_all_who_wait)
 {
@@ -370,22 +399,13 @@ FIBER_TEST(closed_between_two_parts_a_call_is_cancelled)
 TEST(after_SHUT_RD_a_close_loses_nothing)
 {
     struct pair p = pair_make();
-    static char buf[65536];
     char c;
 
     EXPECT_OK(stoa_shutdown(p.near, SHUT_RD));
     EXPECT_EQ(stoa_recv(p.near, &c, 1, 0), 0);
     EXPECT_OK(stoa_sendall(p.far, "unread", 6, 0));
     EXPECT_EQ(stoa_poll(p.near, POLLIN) & POLLIN, POLLIN);
-    size_t sum = fill(p.near), got = 0;
-    EXPECT_OK(stoa_close(p.near));
-    for (ssize_t n; (n = stoa_recv(p.far, buf, sizeof(buf), 0)) != 0; got += (size_t)n) {
-        EXPECT_GT(n, 0);
-        if (n < 0)
-            break;
-    }
-    EXPECT_EQ(got, sum);
-    EXPECT_OK(stoa_close(p.far));
+    closed_it_loses_nothing(&p);
 }
 ON_EVERY_BACKEND(after_SHUT_RD_a_close_loses_nothing)
 
