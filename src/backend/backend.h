@@ -67,7 +67,7 @@ struct backend_sock {
     atomic_bool shared;    /* others may have the open file: the facade's word */
     atomic_bool guarded;   /* O_NONBLOCK is on for one call: kernel.c */
     uint16_t proto;        /* IPPROTO_*, fixed like type; a TCP socket's is IPPROTO_TCP */
-    uint32_t forks;        /* how often the process had forked when it was made */
+    uint32_t forks;        /* how often the process had forked before fd was made */
     struct list waiters;   /* of guests: struct waiter */
     struct list home_link; /* in home's list of its sockets */
     struct post tell;      /* to home: something has ended; see life.c */
@@ -101,7 +101,10 @@ struct op {
     int flags;                 /* MSG_*; events for OP_POLL */
     struct backend_sock *sock; /* NULL: OP_EVENT */
     uint32_t life;             /* what sock->life must be */
-    int file;                  /* OP_SENDFILE: the descriptor to read */
+    union {
+        int file;       /* OP_SENDFILE: the descriptor to read */
+        uint32_t forks; /* OP_ACCEPT: life_forks before res was made */
+    };
     void *buf;
     size_t len;
     struct sockaddr *sa;

@@ -193,7 +193,6 @@ void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
     be_nobodys(s);
     atomic_store(&s->fd, fd);
     atomic_store(&s->shared, false);
-    s->forks = atomic_load(&life_forks);
     s->family = (uint8_t)family;
     s->type = (uint8_t)type;
     s->proto = protocol_of(family, type, proto);

@@ -115,7 +115,7 @@ static inline bool life_is_shared(struct backend_sock *s)
            s->forks != atomic_load_explicit(&life_forks, memory_order_relaxed);
 }
 
-/* A socket for a descriptor: alive, nobody's home. */
+/* A socket for a descriptor: alive, nobody's home.  s->forks is the caller's. */
 void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
                 uint32_t generation);
 

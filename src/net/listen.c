@@ -164,6 +164,7 @@ static int accept_one(int s, struct stoa_addr *peer)
         .kind = OP_ACCEPT,
         .sa = (struct sockaddr *)&peer->sa,
         .sa_len = &peer->len,
+        .forks = sock_forks(),
     };
     const struct stoa_sock *so = sock_at(s);
 
@@ -175,7 +176,7 @@ static int accept_one(int s, struct stoa_addr *peer)
 
     if (fd < 0)
         return (int)fd;
-    int conn = sock_make((int)fd, family, type, proto);
+    int conn = sock_make((int)fd, family, type, proto, op.forks);
     if (conn < 0) {
         backend_drop((int)fd);
         return conn;

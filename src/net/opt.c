@@ -17,13 +17,13 @@
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
 /* A handle for a descriptor that we have just made; it is closed when there is none. */
-static int own(int fd, int family, int type, int proto)
+static int own(int fd, int family, int type, int proto, uint32_t forks)
 {
     int s;
 
     if (fd < 0)
         return fd;
-    s = sock_make(fd, family, type & ~TYPE_FLAGS, proto);
+    s = sock_make(fd, family, type & ~TYPE_FLAGS, proto, forks);
     if (s < 0)
         backend_drop(fd);
     else if (type & SOCK_NONBLOCK)
@@ -42,8 +42,9 @@ static void set_nodelay(int s, int family, int type)
 
 int stoa_socket(int family, int type, int proto)
 {
+    uint32_t forks = sock_forks();
     int fd = backend_here()->socket(family, type & ~TYPE_FLAGS, proto);
-    int s = own(fd, family, type, proto);
+    int s = own(fd, family, type, proto, forks);
 
     if (s < 0)
         return (int)error_out(VERB_SOCKET, -1, s);
@@ -53,13 +54,14 @@ int stoa_socket(int family, int type, int proto)
 
 int stoa_socketpair(int family, int type, int proto, int pair[2])
 {
+    uint32_t forks = sock_forks();
     int fd[2];
     int r = backend_here()->socketpair(family, type & ~TYPE_FLAGS, proto, fd);
 
     if (r < 0)
         return (int)error_out(VERB_SOCKETPAIR, -1, r);
-    int near = own(fd[0], family, type, proto);
-    int far = own(fd[1], family, type, proto);
+    int near = own(fd[0], family, type, proto, forks);
+    int far = own(fd[1], family, type, proto, forks);
     if (near >= 0 && far >= 0) {
         pair[0] = near;
         pair[1] = far;
@@ -93,7 +95,7 @@ static int adopt(int fd)
     if (r < 0)
         return r;
     option_of(fd, SO_ACCEPTCONN, &listening);
-    int s = sock_make(fd, family, type, proto);
+    int s = sock_make(fd, family, type, proto, sock_forks());
     if (s < 0)
         return s;
     struct stoa_sock *so = sock_at(s);
@@ -134,7 +136,7 @@ int stoa_dup(int s)
         return (int)error_out(VERB_DUP, s, -EBADF);
     r = backend_dup(life_fd(&so->b));
     if (r >= 0)
-        r = own(r, so->b.family, so->b.type, so->b.proto);
+        r = own(r, so->b.family, so->b.type, so->b.proto, sock_forks());
     if (r >= 0) {
         copy = sock_at(r);
         atomic_store(&so->b.shared, true);

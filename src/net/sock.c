@@ -125,11 +125,15 @@ static struct stoa_sock *take_slot(int *error)
     return so;
 }
 
-int sock_make(int fd, int family, int type, int proto)
+uint32_t sock_forks(void)
+{
+    pthread_once(&once, begin);
+    return atomic_load_explicit(&life_forks, memory_order_relaxed);
+}
+
+int sock_make(int fd, int family, int type, int proto, uint32_t forks)
 {
     int error;
-
-    pthread_once(&once, begin);
     struct stoa_sock *so = take_slot(&error);
 
     if (!so)
@@ -140,6 +144,7 @@ int sock_make(int fd, int family, int type, int proto)
     atomic_store_explicit(&so->nfile, 0, memory_order_relaxed);
     atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
     so->peer_len = 0;
+    so->b.forks = forks;
     life_begin(&so->b, fd, family, type, proto, so->generation);
     return (int)((uint32_t)so->generation << SLOT_BITS | so->slot);
 }

@@ -28,8 +28,12 @@ struct stoa_sock {
     struct sockaddr_in6 peer; /* large enough for AF_INET, too */
 };
 
-/* A handle for a descriptor, which it owns from now on.  -ENOMEM, -ENFILE: fd is left open. */
-int sock_make(int fd, int family, int type, int proto);
+/* How often the process has forked: to be asked before a descriptor is made, for sock_make(). */
+uint32_t sock_forks(void);
+
+/* A handle for a descriptor, which it owns from now on; a child that was forked since `forks` was
+ * asked may have it, too.  -ENOMEM, -ENFILE: fd is left open. */
+int sock_make(int fd, int family, int type, int proto, uint32_t forks);
 
 /* The table, by parts that are mapped when they are needed. */
 extern _Atomic(struct stoa_sock *) sock_chunks[];

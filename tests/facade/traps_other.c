@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 /* -------------------------------------------------------------------------
@@ -261,6 +262,71 @@ TEST(trap_fork_the_child_serves_and_the_parent_closes)
     EXPECT_EQ(status, 0);
     EXPECT_OK(stoa_close(c) | stoa_close(s));
 }
+
+/* A fork of another thread's, just after the kernel has made a descriptor: here, in the call. */
+static int (*on_new)(int fd);
+
+int socket(int family, int type, int proto)
+{
+    int fd = (int)syscall(SYS_socket, family, type, proto);
+
+    return fd >= 0 && on_new ? on_new(fd) : fd;
+}
+
+int accept4(int s, struct sockaddr *sa, socklen_t *len, int flags)
+{
+    int fd = (int)syscall(SYS_accept4, s, sa, len, flags);
+
+    return fd >= 0 && on_new ? on_new(fd) : fd;
+}
+
+static int child_gate[2];
+static pid_t child_pid;
+
+/* The child holds all it has until the gate is closed. */
+static int fork_now(int fd)
+{
+    char c;
+
+    on_new = NULL;
+    fflush(stdout);
+    child_pid = fork();
+    if (child_pid == 0) {
+        close(child_gate[1]);
+        _exit(read(child_gate[0], &c, 1) != 0);
+    }
+    return fd;
+}
+
+TEST(trap_fork_between_a_descriptor_and_its_handle)
+{
+    NOT_SIMULATED("a real child");
+    for (int of_accept = 0; of_accept < 2; of_accept++) {
+        struct text where;
+        int s = listener_make(TCP4, &where), status = -1;
+        char buf[8];
+
+        EXPECT_EQ(pipe2(child_gate, O_CLOEXEC), 0);
+        on_new = of_accept ? NULL : fork_now;
+        int c = stoa_socket(AF_INET, SOCK_STREAM, 0);
+        EXPECT_OK(stoa_connect(c, where.c));
+        on_new = of_accept ? fork_now : NULL;
+        int d = stoa_accept(s, NULL), mine = of_accept ? d : c, other = of_accept ? c : d;
+
+        /* With unread input a close of our own would end the connection for the child, too. */
+        EXPECT_OK(stoa_sendall(other, "x", 1, 0));
+        EXPECT_EQ(stoa_poll(mine, POLLIN), POLLIN);
+        EXPECT_OK(stoa_close(mine));
+        stoa_settimeout(other, 0.05);
+        EXPECT_ERR(stoa_recv(other, buf, sizeof(buf), 0), ETIME);
+        close(child_gate[0]);
+        close(child_gate[1]);
+        EXPECT_EQ(waitpid(child_pid, &status, 0), child_pid);
+        EXPECT_EQ(status, 0);
+        EXPECT_OK(stoa_close(other) | stoa_close(s));
+    }
+}
+ON_EVERY_BACKEND(trap_fork_between_a_descriptor_and_its_handle)
 
 /* What a child inherits had a home in its parent, which is not there any more. */
 static int recv_in_child(void *arg)
