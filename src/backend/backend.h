@@ -92,7 +92,8 @@ enum op_state {
     OP_DONE,
 };
 
-/* One call that may wait.  The caller fills the first part, zero is the rest. */
+/* One call that may wait.  The caller fills what the call means, zero is the rest.  What a loop
+ * needs to complete it is in the first 72 bytes. */
 struct op {
     uint8_t kind;
     uint8_t stage; /* the kernel's calls': connect is under way */
@@ -101,25 +102,45 @@ struct op {
     int flags;                 /* MSG_*; events for OP_POLL */
     struct backend_sock *sock; /* NULL: OP_EVENT */
     uint32_t life;             /* what sock->life must be */
+    int why;                   /* cancel()'s reason: -ETIME or -ECANCELED */
+    void *buf;
+    size_t len;
+    struct sockaddr *sa;
+    struct list link; /* in sock->ops while it waits at home */
+    struct fiber *who;
+    ssize_t res;
+
+    /* Time: one deadline, fixed when the first wait of the call begins. */
+    uint64_t until_ns;  /* both together; 0 = not fixed yet */
+    int64_t timeout_ns; /* < 0: none; 0: never wait */
+    uint64_t scope_ns;  /* the scope's deadline, WHEEL_NEVER mostly */
+
+    socklen_t *sa_len;
     union {
         int file;       /* OP_SENDFILE: the descriptor to read */
         uint32_t forks; /* OP_ACCEPT: life_forks before res was made */
     };
-    void *buf;
-    size_t len;
-    struct sockaddr *sa;
-    socklen_t *sa_len;
-
-    /* Time: one deadline, fixed when the first wait of the call begins. */
-    int64_t timeout_ns; /* < 0: none; 0: never wait */
-    uint64_t scope_ns;  /* the scope's deadline, WHEEL_NEVER mostly */
-    uint64_t until_ns;  /* both together; 0 = not fixed yet */
-
-    ssize_t res;
-    int why; /* cancel()'s reason: -ETIME or -ECANCELED */
-    struct fiber *who;
-    struct list link; /* in sock->ops while it waits at home */
 };
+
+/* An op for recv(2) or send(2), field by field: to zero the whole struct first, which gcc does
+ * by `rep stos`, takes 35 cycles. */
+static inline void op_message(struct op *op, enum op_kind kind, const void *buf, size_t len,
+                              int flags)
+{
+    op->kind = (uint8_t)kind;
+    op->stage = 0;
+    op->state = OP_IDLE;
+    op->flight = 0;
+    op->flags = flags;
+    op->sock = NULL;
+    op->life = 0;
+    op->why = 0;
+    op->buf = (void *)(uintptr_t)buf;
+    op->len = len;
+    op->sa = NULL;
+    op->sa_len = NULL;
+    op->until_ns = 0;
+}
 
 enum backend_close {
     CLOSE_PLAIN,  /* close(2); nobody else has the open file */

@@ -47,17 +47,8 @@ static inline bool life_is_home(struct loop *l, struct backend_sock *s)
     return l && atomic_load_explicit(&s->home, memory_order_relaxed) == l;
 }
 
-/* May the calling thread make a system call on s now?  Then life_drop() must follow. */
-static inline bool life_hold(struct loop *l, struct backend_sock *s, uint32_t want)
+static inline bool life_hold_guest(struct backend_sock *s, uint32_t want)
 {
-    if (LIFE_AT_HOME && life_has_membarrier && life_is_home(l, s)) {
-        atomic_store_explicit(&l->holds, s, memory_order_relaxed);
-        atomic_signal_fence(memory_order_seq_cst);
-        if (likely(life_fits(atomic_load_explicit(&s->life, memory_order_relaxed), want)))
-            return true;
-        atomic_store_explicit(&l->holds, NULL, memory_order_relaxed);
-        return false;
-    }
     atomic_fetch_add(&s->nguest, 1);
     if (likely(life_fits(atomic_load(&s->life), want)))
         return true;
@@ -65,12 +56,44 @@ static inline bool life_hold(struct loop *l, struct backend_sock *s, uint32_t wa
     return false;
 }
 
+static inline void life_drop_guest(struct backend_sock *s)
+{
+    atomic_fetch_sub_explicit(&s->nguest, 1, memory_order_release);
+}
+
+/* The two below for one who knows that l is the home of s. */
+static inline bool life_hold_home(struct loop *l, struct backend_sock *s, uint32_t want)
+{
+    if (unlikely(!LIFE_AT_HOME || !life_has_membarrier))
+        return life_hold_guest(s, want);
+    atomic_store_explicit(&l->holds, s, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (likely(life_fits(atomic_load_explicit(&s->life, memory_order_relaxed), want)))
+        return true;
+    atomic_store_explicit(&l->holds, NULL, memory_order_relaxed);
+    return false;
+}
+
+static inline void life_drop_home(struct loop *l, struct backend_sock *s)
+{
+    if (unlikely(!LIFE_AT_HOME || !life_has_membarrier))
+        life_drop_guest(s);
+    else
+        atomic_store_explicit(&l->holds, NULL, memory_order_release);
+}
+
+/* May the calling thread make a system call on s now?  Then life_drop() must follow. */
+static inline bool life_hold(struct loop *l, struct backend_sock *s, uint32_t want)
+{
+    return life_is_home(l, s) ? life_hold_home(l, s, want) : life_hold_guest(s, want);
+}
+
 static inline void life_drop(struct loop *l, struct backend_sock *s)
 {
-    if (LIFE_AT_HOME && life_has_membarrier && life_is_home(l, s))
-        atomic_store_explicit(&l->holds, NULL, memory_order_release);
+    if (life_is_home(l, s))
+        life_drop_home(l, s);
     else
-        atomic_fetch_sub_explicit(&s->nguest, 1, memory_order_release);
+        life_drop_guest(s);
 }
 
 /* At home: the kernel gets an operation on s, whose answer may take its time.  Then life_land()

@@ -256,16 +256,20 @@ void loop_interrupt(struct fiber *f, int why)
 static void fire_timers(struct loop *l)
 {
     struct wheel_node *n;
-    uint64_t now = l->ops->now();
+    uint64_t now;
 
+    if (wheel_next(&l->wheel) == WHEEL_NEVER)
+        return;
+    now = l->ops->now();
     wheel_advance(&l->wheel, now);
     while ((n = wheel_fired(&l->wheel))) {
         struct fiber *f = CONTAINER(n, struct fiber, timer);
+        const struct op *op = f->waits_for;
 
-        if (!f->waits_for || f->until_ns == WHEEL_NEVER)
+        if (!op || op->until_ns == 0 || op->until_ns == WHEEL_NEVER)
             continue;
-        if (f->until_ns > now)
-            wheel_add(&l->wheel, n, f->until_ns);
+        if (op->until_ns > now)
+            wheel_add(&l->wheel, n, op->until_ns);
         else
             loop_interrupt(f, -ETIME);
     }
@@ -386,7 +390,6 @@ const struct backend_ops *backend_here(void)
 
 static void arm_timer(struct loop *l, struct fiber *f, uint64_t until_ns)
 {
-    f->until_ns = until_ns;
     if (until_ns == WHEEL_NEVER)
         return;
     if (wheel_armed(&f->timer)) {
@@ -397,22 +400,21 @@ static void arm_timer(struct loop *l, struct fiber *f, uint64_t until_ns)
     wheel_add(&l->wheel, &f->timer, until_ns);
 }
 
-/* Not inlined: a call that does not wait shall touch no more stack than it needs. */
-__attribute__((noinline)) static ssize_t park(struct loop *l, struct op *op)
+/* Not inlined, for what a fiber parks on shall be small. */
+__attribute__((noinline)) static void set_deadline(struct loop *l, struct op *op)
 {
-    struct fiber *f = fiber_self();
+    op_deadline(op, l->ops->now());
+    arm_timer(l, op->who, op->until_ns);
+}
 
-    if (op->timeout_ns >= 0 || op->scope_ns != WHEEL_NEVER || op->until_ns)
-        op_deadline(op, l->ops->now());
-    else
-        op->until_ns = 0;
-    arm_timer(l, f, op->until_ns ? op->until_ns : WHEEL_NEVER);
-    op->who = f;
-    f->waits_for = op;
+static void park(struct loop *l, struct op *op)
+{
+    op->who = fiber_self();
+    op->who->waits_for = op;
     l->inline_ops = 0;
+    if (op->timeout_ns >= 0 || op->scope_ns != WHEEL_NEVER || op->until_ns)
+        set_deadline(l, op);
     fiber_park();
-    f->waits_for = NULL;
-    return op->res;
 }
 
 ssize_t op_run(struct op *op)
@@ -420,13 +422,11 @@ ssize_t op_run(struct op *op)
     struct loop *l = loop_here;
 
     op->state = OP_IDLE;
-    if (!l) {
+    if (unlikely(!l)) {
         block_ops.submit(NULL, op);
-        return op->res;
-    }
-    if (!l->ops->submit(l, op))
-        return park(l, op);
-    if (++l->inline_ops >= OPS_INLINE_MAX) {
+    } else if (!l->ops->submit(l, op)) {
+        park(l, op);
+    } else if (unlikely(++l->inline_ops >= OPS_INLINE_MAX)) {
         l->inline_ops = 0;
         fiber_yield();
     }
@@ -435,7 +435,10 @@ ssize_t op_run(struct op *op)
 
 void op_complete(struct op *op, ssize_t res)
 {
+    struct fiber *f = op->who;
+
     op->res = res;
     op->state = OP_DONE;
-    fiber_ready(op->who);
+    f->waits_for = NULL;
+    fiber_ready(f);
 }

@@ -47,7 +47,7 @@
 enum { AHEAD_STACK = 1, AHEAD_STRUCT = 3 };
 
 /* Lines at the stack pointer that are fetched: the frames of a call that has waited. */
-enum { STACK_LINES = 4 };
+enum { STACK_LINES = 8 };
 
 enum { READY_ROOM_FIRST = 64 };
 
@@ -58,6 +58,7 @@ _Static_assert(FIBER_ROOM + SWITCH_ROOM < STACK_SIZE_MIN, "a fiber starts on any
 #if !defined(STOA_SWITCH_PORTABLE)
 _Static_assert(FIBER_ROOM + SWITCH_ROOM < 4096, "a fiber starts within one page");
 #endif
+_Static_assert(offsetof(struct fiber, local.cancelled) < CACHE_LINE, "one line for a message");
 
 __thread struct fiber *fiber_current __attribute__((tls_model("initial-exec")));
 
@@ -289,7 +290,6 @@ struct fiber *fiber_go(struct sched *s, void (*fn)(void *arg), void *arg)
     *f = (struct fiber){
         .sched = s,
         .local.note.handle = -1,
-        .until_ns = WHEEL_NEVER,
         .fn = fn,
         .arg = arg,
         .stack = stack,

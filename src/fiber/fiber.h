@@ -39,6 +39,7 @@ struct note {
 struct local {
     struct stoa_scope *scope; /* the innermost, NULL = none */
     atomic_bool cancelled;    /* level: stays until the fiber ends */
+
     struct note note;
     size_t done; /* stoa_done()'s */
 
@@ -51,20 +52,19 @@ struct local {
     void *host;    /* sim/'s: where it runs in a simulated network; those it starts, too */
 };
 
-/* It lies at the top of its own stack, so an idle fiber costs one page in all. */
+/* It lies at the top of its own stack, so an idle fiber costs one page in all.  What each
+ * message needs of it is in its first 64 bytes, a cache line. */
 struct fiber {
     struct context context; /* where it goes on, while it does not run */
     enum fiber_state state;
+    int interrupted;     /* the loop's: why it was last told to stop waiting; negative errno */
     struct sched *sched; /* whose it is; NULL = a plain thread's */
-
-    /* For the loop: the one timer a fiber needs, and the operation it waits for.  The
-     * timer stays armed when the wait is over and is looked at when it fires. */
-    void *waits_for;   /* struct op of backend.h; NULL = not in an operation */
-    int interrupted;   /* why it was last told to stop waiting; negative errno */
-    uint64_t until_ns; /* when the wait ends; WHEEL_NEVER = no time */
-    struct wheel_node timer;
-
+    void *waits_for;     /* the loop's: struct op of backend.h; NULL = not in an operation */
     struct local local;
+
+    /* The loop's, and the one a fiber needs: it stays armed when the wait is over and is
+     * looked at when it fires. */
+    struct wheel_node timer;
 
     void (*fn)(void *arg);
     void *arg;

@@ -69,11 +69,12 @@ static ssize_t recv_waitall(int s, struct op *op)
 
 ssize_t stoa_recv(int s, void *buf, size_t len, int flags)
 {
-    struct op op = {.kind = OP_RECV, .flags = flags, .buf = buf, .len = len};
+    struct op op;
     ssize_t r;
 
     if (unlikely(len == 0 || len > SSIZE_MAX))
         return odd_len(VERB_RECV, s, len);
+    op_message(&op, OP_RECV, buf, len, flags);
     if (unlikely((flags & (MSG_WAITALL | MSG_PEEK | MSG_DONTWAIT)) == MSG_WAITALL))
         r = recv_waitall(s, &op);
     else
@@ -85,28 +86,25 @@ ssize_t stoa_recv(int s, void *buf, size_t len, int flags)
 
 ssize_t stoa_recvall(int s, void *buf, size_t len)
 {
-    struct op op = {.kind = OP_RECV, .buf = buf, .len = len};
+    struct op op;
     size_t done;
     ssize_t r;
 
     if (len == 0 || len > SSIZE_MAX)
         return odd_len(VERB_RECVALL, s, len);
+    op_message(&op, OP_RECV, buf, len, 0);
     r = recv_all(s, &op, &done);
     return error_out_done(VERB_RECVALL, s, r, done);
 }
 
 ssize_t stoa_send(int s, const void *buf, size_t len, int flags)
 {
-    struct op op = {
-        .kind = OP_SEND,
-        .flags = flags & ~MSG_WAITALL,
-        .buf = (void *)(uintptr_t)buf,
-        .len = len,
-    };
+    struct op op;
     ssize_t r;
 
     if (unlikely(len > SSIZE_MAX))
         return error_out_len(VERB_SEND, s);
+    op_message(&op, OP_SEND, buf, len, flags & ~MSG_WAITALL);
     r = sock_run(s, &op);
     return likely(r >= 0) ? r : error_out(VERB_SEND, s, r);
 }
@@ -134,17 +132,13 @@ static ssize_t send_rest(int s, struct op *op, size_t len, size_t *done)
 /* MSG_WAITALL tells a ring to go on by itself; send(2) does not know it. */
 int stoa_sendall(int s, const void *buf, size_t len, int flags)
 {
-    struct op op = {
-        .kind = OP_SEND,
-        .flags = flags | MSG_WAITALL,
-        .buf = (void *)(uintptr_t)buf,
-        .len = len,
-    };
+    struct op op;
     size_t done;
     ssize_t r;
 
     if (unlikely(len > SSIZE_MAX))
         return (int)error_out_len(VERB_SENDALL, s);
+    op_message(&op, OP_SEND, buf, len, flags | MSG_WAITALL);
     r = sock_run(s, &op);
     if (likely(r == (ssize_t)len))
         return 0;
