@@ -6,7 +6,8 @@
  * for adopted ones, and before each call where others may have turned it off);
  * connect(2) and sendfile(2) get it for their own duration, one call of a socket at a
  * time.  Where others have the open file, that is no promise: there connect is bounded
- * as well, and a file's bytes go by pread(2) and send(2).
+ * as well, and a file's bytes go by pread(2) and send(2).  Of such connects one goes at a
+ * time in this process, lest one's way back is the other's wait.
  *
  * No call raises SIGPIPE: MSG_NOSIGNAL, and the signal blocked around sendfile(2).
  *
@@ -26,6 +27,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -115,9 +117,26 @@ struct guard {
     struct timeval before;
 };
 
+static long bound_usec; /* what the kernel makes of GUARD_USEC: it rounds up to its ticks */
+
+static void learn_bound(void)
+{
+    struct timeval bound = {.tv_usec = GUARD_USEC};
+    socklen_t len = sizeof(bound);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, len);
+    getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, &len);
+    bound_usec = bound.tv_usec;
+    close(fd);
+}
+
 static bool is_ours(const struct timeval *t)
 {
-    return t->tv_sec == 0 && t->tv_usec == GUARD_USEC;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, learn_bound);
+    return t->tv_sec == 0 && t->tv_usec == bound_usec;
 }
 
 /* Nobody else has the open file: until guard_back() no other call of ours turns the flag back.
@@ -174,13 +193,26 @@ static ssize_t try_accept(struct op *op, int fd)
     return r;
 }
 
+static atomic_bool connecting; /* a socket that is shared */
+
+void kernel_in_child(void)
+{
+    atomic_store(&connecting, false);
+}
+
 static ssize_t connect_once(struct op *op, int fd)
 {
-    struct guard g =
-        life_is_shared(op->sock) ? guard_shared(fd, SO_SNDTIMEO) : guard_alone(op->sock, fd);
+    bool shared = life_is_shared(op->sock);
+    struct guard g;
+
+    while (shared && atomic_exchange(&connecting, true))
+        sched_yield();
+    g = shared ? guard_shared(fd, SO_SNDTIMEO) : guard_alone(op->sock, fd);
     ssize_t r = result(connect(fd, op->sa, *op->sa_len));
 
     guard_back(&g, fd);
+    if (shared)
+        atomic_store(&connecting, false);
     return r;
 }
 
@@ -204,7 +236,7 @@ static ssize_t connect_look(struct op *op, int fd)
     if (poll(&p, 1, 0) == 0)
         return -EAGAIN;
     r = connect_once(op, fd);
-    if (r == -EALREADY)
+    if (r == -EALREADY || r == -EINPROGRESS) /* anew: another connect was told the outcome */
         return -EAGAIN;
     return r == -EISCONN ? 0 : r;
 }

@@ -57,4 +57,7 @@ int kernel_getopt(struct backend_sock *s, int level, int option, void *v, sockle
 int kernel_setopt(struct backend_sock *s, int level, int option, const void *v, socklen_t len);
 uint64_t kernel_now(void);
 
+/* In a child of fork, which has one thread: nobody is in a call. */
+void kernel_in_child(void);
+
 #endif

@@ -55,6 +55,7 @@ static void in_child(void)
 {
     forked();
     pthread_mutex_init(&homes_lock, NULL);
+    kernel_in_child();
     loop_in_child();
 }
 

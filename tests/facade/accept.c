@@ -171,3 +171,58 @@ TEST(a_client_that_left_in_the_queue_does_no_harm)
     EXPECT_OK(stoa_close(s));
 }
 ON_EVERY_BACKEND(a_client_that_left_in_the_queue_does_no_harm)
+
+/* -------------------------------------------------------------------------
+ * Two handles of one listener
+ * ---------------------------------------------------------------------- */
+
+static void expect_unbounded(int s)
+{
+    struct timeval bound = {0};
+    socklen_t len = sizeof(bound);
+
+    EXPECT_EQ(getsockopt(stoa_fileno(s), SOL_SOCKET, SO_RCVTIMEO, &bound, &len), 0);
+    EXPECT_EQ(bound.tv_sec, 0);
+    EXPECT_EQ(bound.tv_usec, 0);
+}
+
+static int accept_all(struct beside *me)
+{
+    int s = *(int *)me->arg, n = 0;
+
+    atomic_store(&me->waits, true);
+    for (int d; (d = stoa_accept(s, NULL)) >= 0; n++) {
+        expect_unbounded(d);
+        EXPECT_OK(stoa_abort(d));
+    }
+    EXPECT_EQ(errno, EAGAIN);
+    return n;
+}
+
+/* What keeps accept4(2) from waiting where a file is shared stays with nobody. */
+TEST(two_handles_of_a_listener_accept_at_once)
+{
+    NOT_SIMULATED("the kernel's SO_RCVTIMEO");
+    struct text where;
+    int s = listener_make(TCP4, &where), d = stoa_dup(s);
+
+    stoa_settimeout(s, 0);
+    stoa_settimeout(d, 0);
+    for (int i = 0; i < 50; i++) {
+        struct beside b, me = {.arg = &d};
+        int c[8];
+
+        for (int k = 0; k < 8; k++)
+            c[k] = stoa_dial(where.c, NULL);
+        beside(&b, accept_all, &s);
+        while (!atomic_load(&b.waits))
+            breathe();
+        int mine = accept_all(&me);
+        EXPECT_EQ(mine + beside_join(&b), 8);
+        for (int k = 0; k < 8; k++)
+            EXPECT_OK(stoa_abort(c[k]));
+    }
+    expect_unbounded(s);
+    EXPECT_OK(stoa_close(s) | stoa_close(d));
+}
+ON_EVERY_PAIRING(two_handles_of_a_listener_accept_at_once)

@@ -5,6 +5,7 @@
  */
 #include "backends.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
@@ -267,12 +268,14 @@ TEST(connect_of_datagrams_sets_the_peer)
 }
 ON_EVERY_BACKEND(connect_of_datagrams_sets_the_peer)
 
+struct way {
+    int s;
+    const char *to;
+};
+
 static int connect_there(struct beside *me)
 {
-    const struct {
-        int s;
-        const char *to;
-    } *what = me->arg;
+    const struct way *what = me->arg;
 
     about_to_wait(me);
     return stoa_connect(what->s, what->to);
@@ -281,10 +284,7 @@ static int connect_there(struct beside *me)
 TEST(close_wakes_a_connect_that_waits)
 {
     struct full f = full_make();
-    struct {
-        int s;
-        const char *to;
-    } what = {stoa_socket(AF_INET, SOCK_STREAM, 0), f.where.c};
+    struct way what = {stoa_socket(AF_INET, SOCK_STREAM, 0), f.where.c};
     struct beside b;
 
     beside(&b, connect_there, &what);
@@ -295,3 +295,54 @@ TEST(close_wakes_a_connect_that_waits)
     full_close(&f);
 }
 ON_EVERY_PAIRING(close_wakes_a_connect_that_waits)
+
+/* -------------------------------------------------------------------------
+ * Two connects of one socket at once
+ * ---------------------------------------------------------------------- */
+
+/* Each has an outcome of its own, and the descriptor is as it was. */
+static void connect_twice(const char *to, bool by_dup, bool refused)
+{
+    int s = stoa_socket(AF_INET, SOCK_STREAM, 0);
+    struct way what = {by_dup ? stoa_dup(s) : s, to};
+    struct beside b;
+
+    beside(&b, connect_there, &what);
+    while (!atomic_load(&b.waits))
+        breathe();
+    int mine = stoa_connect_ex(s, to), theirs = beside_join(&b) < 0 ? b.error : 0;
+    if (refused) {
+        EXPECT_EQ(mine, ECONNREFUSED);
+        EXPECT_EQ(theirs, ECONNREFUSED);
+    } else {
+        EXPECT(mine == 0 || mine == EISCONN || mine == EALREADY);
+        EXPECT(theirs == 0 || theirs == EISCONN || theirs == EALREADY);
+        EXPECT(mine == 0 || theirs == 0);
+    }
+    if (!is_simulated()) {
+        struct timeval bound = {0};
+        socklen_t len = sizeof(bound);
+        int fd = stoa_fileno(s);
+
+        EXPECT_EQ(getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, &len), 0);
+        EXPECT_EQ(bound.tv_sec, 0);
+        EXPECT_EQ(bound.tv_usec, 0);
+        EXPECT_EQ(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    }
+    EXPECT_OK(stoa_abort(s));
+    if (by_dup)
+        EXPECT_OK(stoa_abort(what.s));
+}
+
+TEST(two_connects_at_once)
+{
+    for (int i = 0; i < 200; i++) {
+        struct text where;
+        int s = listener_make(TCP4, &where);
+
+        connect_twice(where.c, i % 2, false);
+        EXPECT_OK(stoa_close(s));
+        connect_twice(where.c, i % 2, true);
+    }
+}
+ON_EVERY_PAIRING(two_connects_at_once)
