@@ -22,6 +22,7 @@
  * Every call on a handle can also fail with
  *
  *   EBADF      not a handle (a raw descriptor, say), or closed already
+ *   ENOMEM, ENOBUFS  the system has no memory for it; to try again may help
  *
  * and that is not repeated below.  Calls that wait are points where fibers
  * switch and where a cancelled fiber is told so.  No call raises SIGPIPE, and

@@ -142,19 +142,24 @@ static bool nothing_left(ssize_t r)
     return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
 }
 
-/* A descriptor from the queue; at the limit, wait for one to be closed. */
+/* A descriptor from the queue; at the limit, wait for one to be closed.  Who comes into the
+ * queue, or what is closed, in the last of the time is still in time. */
 static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer)
 {
+    int paused = 0;
+
     for (;;) {
         peer->len = sizeof(peer->sa);
         ssize_t r = sock_run(s, op);
 
         if (!nothing_left(r) || op_never_waits(op))
             return r;
+        if (paused == -ETIME)
+            return paused;
         op_deadline(op, backend_here()->now());
-        r = sock_pause(ACCEPT_PAUSE_NS, op->until_ns);
-        if (r < 0)
-            return r;
+        paused = sock_pause(ACCEPT_PAUSE_NS, op->until_ns);
+        if (paused < 0 && paused != -ETIME)
+            return paused;
     }
 }
 

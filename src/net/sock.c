@@ -191,17 +191,21 @@ static ssize_t once_begun(const struct op *op, ssize_t r)
     return r == -EBADF && !life_fits(atomic_load(&op->sock->life), op->life) ? -ECANCELED : r;
 }
 
-/* A full UNIX queue cannot be polled for: try again after growing pauses. */
+/* A full UNIX queue cannot be polled for: try again after growing pauses, and once more when
+ * time is over. */
 static ssize_t until_there_is_room(struct op *op)
 {
     uint64_t pause_ns = UNIX_FULL_PAUSE_NS;
     ssize_t r = op_never_waits(op) ? -EAGAIN : -EXFULL;
+    int paused = 0;
 
     op_deadline(op, backend_here()->now());
-    while (r == -EXFULL) {
-        r = sock_pause(pause_ns, op->until_ns);
-        if (r == 0)
+    while (r == -EXFULL && paused == 0) {
+        paused = sock_pause(pause_ns, op->until_ns);
+        if (paused == 0 || paused == -ETIME)
             r = once_begun(op, op_run(op));
+        if (r == -EXFULL && paused < 0)
+            r = paused;
         if (pause_ns < UNIX_FULL_PAUSE_MAX_NS)
             pause_ns *= 2;
     }

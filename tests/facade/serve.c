@@ -180,7 +180,7 @@ TEST(a_handlers_connection_is_closed_when_it_returns)
         server_start(&s, false);
         for (int j = 0; j < 10; j++) {
             int c = dial_soon(where.c);
-            EXPECT_OK(stoa_sendall(c, "unread", 6, 0));
+            EXPECT_OK(stoa_sendall(c, "?", 1, 0));
             EXPECT_EQ(stoa_recvall(c, buf, 8), 3);
             EXPECT_OK(stoa_close(c));
         }

@@ -105,6 +105,28 @@ TEST(trap_10_a_full_table_is_waited_for)
 }
 ON_EVERY_BACKEND(trap_10_a_full_table_is_waited_for)
 
+/* The pause for a descriptor is longer than the time that is left: who is in the queue at its
+ * end is not out of time. */
+TEST(trap_10_who_waits_when_time_is_over_is_accepted)
+{
+    NOT_SIMULATED("the error is injected into accept4(2)");
+    static const int errors[] = {ENOMEM, EMFILE};
+    struct text where;
+    int s = listener_make(TCP4, &where), c = stoa_dial(where.c, NULL);
+
+    stoa_settimeout(s, 0.02);
+    injects(errors, 1);
+    double start = now();
+    int d = stoa_accept(s, NULL);
+    EXPECT_OK(d);
+    EXPECT_GE(now() - start, 0.02);
+    injects(errors, 2);
+    EXPECT_ERR(stoa_accept(s, NULL), ETIME);
+    injects(NULL, 0);
+    EXPECT_OK(stoa_close(c) | stoa_close(d) | stoa_close(s));
+}
+ON_EVERY_BACKEND(trap_10_who_waits_when_time_is_over_is_accepted)
+
 /* -------------------------------------------------------------------------
  * The real thing
  * ---------------------------------------------------------------------- */

@@ -71,6 +71,27 @@ TEST(trap_7_connect_waits_while_the_unix_queue_is_full)
 }
 ON_EVERY_PAIRING(trap_7_connect_waits_while_the_unix_queue_is_full)
 
+/* Pauses grow to some 50 ms.  The last one ends when time does, and then there is room.  In
+ * the simulated network alone, where nothing comes late that has not been told to. */
+static void room_in_the_last_pause(void)
+{
+    int s = bound_make(UNIX_STREAM), inside[8];
+    struct text where = self_text(s);
+    int n = fill_queue(s, where.c, inside);
+    struct target t = {stoa_socket(AF_UNIX, SOCK_STREAM, 0), where.c};
+    struct beside b;
+
+    stoa_settimeout(t.s, 0.3);
+    beside(&b, connects, &t);
+    stoa_sleep(0.27);
+    EXPECT_OK(stoa_close(stoa_accept(s, NULL)));
+    EXPECT_EQ(beside_join(&b), 0);
+    EXPECT_OK(stoa_close(t.s) | stoa_close(s));
+    for (int i = 0; i < n; i++)
+        EXPECT_OK(stoa_close(inside[i]));
+}
+T_CASE(room_in_the_last_pause, room_sim, "trap_7_room_in_the_last_pause_is_in_time/sim", run_sim)
+
 TEST(trap_7_close_ends_the_wait_for_room)
 {
     int s = bound_make(UNIX_STREAM), inside[8];
