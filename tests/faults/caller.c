@@ -47,11 +47,9 @@ static void keep_time(struct call *c)
 static ssize_t over(struct call *c, ssize_t r)
 {
     int error = c->again && r >= 0 ? c->error : errno;
-    size_t done = stoa_done();
 
-    if (c->scoped)
-        stoa_leave(&c->scope);
-    fiber_self()->local.done = done;
+    if (c->scoped) /* stoa_leave() has a note of its own */
+        fiber_self()->local.scope = c->scope.outer;
     errno = error;
     return r;
 }
