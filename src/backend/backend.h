@@ -232,6 +232,14 @@ ssize_t op_run(struct op *op);
 /* An operation is over: its fiber may go on.  For backends, and for OP_EVENT's owner. */
 void op_complete(struct op *op, ssize_t res);
 
+/* submit()'s answer for what is over. */
+static inline int op_finish(struct op *op, ssize_t r)
+{
+    op->res = r;
+    op->state = OP_DONE;
+    return 1;
+}
+
 /* Fix op's deadline, if that has not been done. */
 static inline void op_deadline(struct op *op, uint64_t now_ns)
 {

@@ -150,14 +150,5 @@ static int block_submit(struct loop *l, struct op *op)
 const struct backend_ops block_ops = {
     .name = "block",
     .submit = block_submit,
-    .socket = kernel_socket,
-    .socketpair = kernel_socketpair,
-    .bind = kernel_bind,
-    .listen = kernel_listen,
-    .shutdown = kernel_shutdown,
-    .name_of = kernel_name,
-    .getopt = kernel_getopt,
-    .setopt = kernel_setopt,
-    .close = life_close,
-    .now = kernel_now,
+    KERNEL_CALLS,
 };

@@ -184,34 +184,22 @@ static bool known_to_wait(const struct op *op)
     return !op_never_waits(op) && life_fits(s->life, op->life);
 }
 
-static int finish(struct op *op, ssize_t r)
-{
-    op->res = r;
-    op->state = OP_DONE;
-    return 1;
-}
-
 static int epoll_submit(struct loop *l, struct op *op)
 {
     struct backend_sock *s = op->sock;
-    struct loop *home;
+    int over = guest_submit(l, op);
     ssize_t r;
 
-    if (unlikely(!s)) {
-        op->state = OP_WAITING;
-        return 0;
-    }
-    home = atomic_load_explicit(&s->home, memory_order_relaxed);
-    if (unlikely(home != l) && (home || life_adopt(l, s, op->life) != l))
-        return finish(op, guest_run(op));
+    if (unlikely(over >= 0))
+        return over;
     if (!known_to_wait(op)) {
         r = try_here(l, op);
         if (likely(r != -EAGAIN) || op_never_waits(op))
-            return finish(op, r);
+            return op_finish(op, r);
     }
     r = arm(l, op);
     if (r < 0)
-        return finish(op, r);
+        return op_finish(op, r);
     list_add(&s->ops, &op->link);
     op->state = OP_WAITING;
     return 0;
@@ -355,14 +343,5 @@ const struct backend_ops epoll_ops = {
     .wake = epoll_wake,
     .arm_for_guest = epoll_arm_for_guest,
     .forget = epoll_forget,
-    .socket = kernel_socket,
-    .socketpair = kernel_socketpair,
-    .bind = kernel_bind,
-    .listen = kernel_listen,
-    .shutdown = kernel_shutdown,
-    .name_of = kernel_name,
-    .getopt = kernel_getopt,
-    .setopt = kernel_setopt,
-    .close = life_close,
-    .now = kernel_now,
+    KERNEL_CALLS,
 };

@@ -6,7 +6,7 @@
 #ifndef STOA_BACKEND_GUEST_H
 #define STOA_BACKEND_GUEST_H
 
-#include "backend/backend.h"
+#include "backend/life.h"
 
 /* Somebody who waits; lives in its own frame. */
 struct waiter {
@@ -25,6 +25,23 @@ struct waiter {
 
 /* Do op, waiting as a guest.  Returns its result. */
 ssize_t guest_run(struct op *op);
+
+/* The beginning of every submit() of a loop: its answer when op has no socket, or one whose home
+ * is elsewhere; -1: l is the home. */
+static inline int guest_submit(struct loop *l, struct op *op)
+{
+    struct backend_sock *s = op->sock;
+
+    if (unlikely(!s)) {
+        op->state = OP_WAITING;
+        return 0;
+    }
+    struct loop *home = atomic_load_explicit(&s->home, memory_order_relaxed);
+
+    if (unlikely(home != l) && (home || life_adopt(l, s, op->life) != l))
+        return op_finish(op, guest_run(op));
+    return -1;
+}
 
 /* Wake those who wait for one of events; 0 = all whose life does not fit any more. */
 void guest_wake(struct backend_sock *s, int events);

@@ -57,6 +57,12 @@ int kernel_getopt(struct backend_sock *s, int level, int option, void *v, sockle
 int kernel_setopt(struct backend_sock *s, int level, int option, const void *v, socklen_t len);
 uint64_t kernel_now(void);
 
+/* What backends on real sockets have in common of struct backend_ops. */
+#define KERNEL_CALLS                                                                               \
+    .socket = kernel_socket, .socketpair = kernel_socketpair, .bind = kernel_bind,                 \
+    .listen = kernel_listen, .shutdown = kernel_shutdown, .name_of = kernel_name,                  \
+    .getopt = kernel_getopt, .setopt = kernel_setopt, .close = life_close, .now = kernel_now
+
 /* In a child of fork, which has one thread: nobody is in a call. */
 void kernel_in_child(void);
 

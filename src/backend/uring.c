@@ -226,33 +226,22 @@ static ssize_t begin(struct loop *l, struct op *op)
     return r == -EAGAIN ? launch(l, op, by_ring ? FLIGHT_CALL : FLIGHT_POLL) : r;
 }
 
-static int finish(struct op *op, ssize_t r)
-{
-    op->res = r;
-    op->state = OP_DONE;
-    return 1;
-}
-
 static int uring_submit(struct loop *l, struct op *op)
 {
     struct backend_sock *s = op->sock;
-    struct loop *home;
     ssize_t r = -EAGAIN;
+    int over;
 
     op->flight = FLIGHT_NONE;
-    if (!s) {
-        op->state = OP_WAITING;
-        return 0;
-    }
-    home = atomic_load_explicit(&s->home, memory_order_relaxed);
-    if (unlikely(home != l) && (home || life_adopt(l, s, op->life) != l))
-        return finish(op, guest_run(op));
+    over = guest_submit(l, op);
+    if (unlikely(over >= 0))
+        return over;
     if (unlikely(op_never_waits(op)))
-        return finish(op, try_at_home(l, op));
+        return op_finish(op, try_at_home(l, op));
     if (list_empty(&s->ops) || !op_someone_waits(op) || !life_fits(s->life, op->life))
         r = begin(l, op);
     if (r != -EAGAIN)
-        return finish(op, r);
+        return op_finish(op, r);
     list_add(&s->ops, &op->link);
     op->state = OP_WAITING;
     return 0;
@@ -499,14 +488,5 @@ const struct backend_ops uring_ops = {
     .wake = uring_wake,
     .arm_for_guest = uring_arm_for_guest,
     .settle = uring_settle,
-    .socket = kernel_socket,
-    .socketpair = kernel_socketpair,
-    .bind = kernel_bind,
-    .listen = kernel_listen,
-    .shutdown = kernel_shutdown,
-    .name_of = kernel_name,
-    .getopt = kernel_getopt,
-    .setopt = kernel_setopt,
-    .close = life_close,
-    .now = kernel_now,
+    KERNEL_CALLS,
 };

@@ -66,13 +66,6 @@ static ssize_t attempt(struct loop *l, struct op *op)
     return r;
 }
 
-static int finish(struct op *op, ssize_t r)
-{
-    op->res = r;
-    op->state = OP_DONE;
-    return 1;
-}
-
 static void complete(struct op *op, ssize_t r)
 {
     if (op->state != OP_WAITING && op->state != OP_CANCELLING)
@@ -107,15 +100,15 @@ static int sim_submit(struct loop *l, struct op *op)
     here()->now_ns += CALL_NS;
     home = atomic_load_explicit(&s->home, memory_order_relaxed);
     if (home != l && (home || life_adopt(l, s, op->life) != l))
-        return finish(op, -EBADF); /* of another world, or of the real one */
+        return op_finish(op, -EBADF); /* of another world, or of the real one */
     if (op_never_waits(op))
-        return finish(op, attempt(l, op));
+        return op_finish(op, attempt(l, op));
     if (!life_fits(atomic_load(&s->life), op->life))
-        return finish(op, -EBADF);
+        return op_finish(op, -EBADF);
     if (!op_someone_waits(op) && !begins_late(op))
         r = attempt(l, op);
     if (r != -EAGAIN)
-        return finish(op, r);
+        return op_finish(op, r);
     list_add(&s->ops, &op->link);
     op->state = OP_WAITING;
     op->flight = 0; /* how often it has been cancelled */
