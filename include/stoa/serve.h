@@ -64,6 +64,18 @@ struct stoa_options {
 STOA_API int stoa_serve(const char *at, void (*handler)(int conn, void *arg), void *arg,
                         const struct stoa_options *options);
 
+/* The same on a listener of your own, from stoa_listen() or stoa_announce(): who asked for port
+ * 0 can tell it before the first client comes.
+ *
+ *   s        the listener; it is closed when this returns
+ *   options  NULL, or the fields marked serve
+ *
+ * Returns as stoa_serve(); EBADF, EINVAL: s is no handle or does not listen, or a bad option:
+ * then s is left open.  Context: thread, fiber.
+ */
+STOA_API int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *arg,
+                           const struct stoa_options *options);
+
 /* Ask every stoa_serve() and stoa_run() of the process to end.
  *
  * Listeners take no more connections; the handlers that run have options.drain

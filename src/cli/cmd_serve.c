@@ -5,7 +5,7 @@
  *
  * The address is announced first, so that the one really had (port 0, --next-free) can be
  * told, and told before the first client: --ready-fd is for those who start us and must
- * not guess when we listen.  Then the listener goes to stoa_serve() as "fd:N", or, for UDP,
+ * not guess when we listen.  Then the listener goes to stoa_serve_on(), or, for UDP,
  * datagram.c's loop runs as a fiber.
  *
  * SIGINT and SIGTERM become stoa_stop(): connections have --drain-timeout to end.  The exit
@@ -271,10 +271,8 @@ static struct stoa_options serve_options(const struct serve *s)
 static int serve_stream(struct serve *s, struct listener *l)
 {
     struct stoa_options o = serve_options(s);
-    char fd[16];
 
-    snprintf(fd, sizeof(fd), "fd:%d", stoa_detach(l->socket));
-    return stoa_serve(fd, welcome, s, &o);
+    return stoa_serve_on(l->socket, welcome, s, &o);
 }
 
 static int serve_datagrams(struct serve *s, struct listener *l)

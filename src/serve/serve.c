@@ -20,6 +20,7 @@
 #include "net/sock.h"
 #include "serve/group.h"
 #include "serve/run.h"
+#include "serve/share.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -393,47 +394,17 @@ static void *worker_thread(void *arg)
 /* The other workers' listeners, if the port can be shared. */
 static int more_listeners(struct server *sv)
 {
-    struct stoa_sock *first = sock_at(sv->worker[0].listener);
-    struct stoa_addr own = {.len = sizeof(own.sa)};
-    int one = 1, on = 0;
-    socklen_t len = sizeof(on);
+    int first = sv->worker[0].listener;
+    int backlog = sv->o.backlog > 0 ? sv->o.backlog : -1;
 
-    if (sv->dealing)
-        return 0;
-    const struct backend_ops *ops = backend_here();
-    int r = ops->name_of(&first->b, false, (struct sockaddr *)&own.sa, &own.len);
-
-    for (int i = 1; r == 0 && i < sv->nworker; i++) {
-        int s = stoa_socket(first->b.family, SOCK_STREAM, 0);
+    for (int i = 1; !sv->dealing && i < sv->nworker; i++) {
+        int s = share_listener(first, backlog);
 
         if (s < 0)
-            return -errno;
+            return s;
         sv->worker[i].listener = s;
-        struct backend_sock *b = &sock_at(s)->b;
-
-        if (first->b.family == AF_INET6 &&
-            ops->getopt(&first->b, IPPROTO_IPV6, IPV6_V6ONLY, &on, &len) == 0)
-            ops->setopt(b, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-        ops->setopt(b, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-        ops->setopt(b, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
-        r = ops->bind(b, (const struct sockaddr *)&own.sa, own.len);
-        if (r == 0)
-            r = stoa_listen(s, sv->o.backlog > 0 ? sv->o.backlog : -1) < 0 ? -errno : 0;
     }
-    return r;
-}
-
-static bool can_share(struct stoa_sock *so, bool inherited)
-{
-    int on = 1;
-    socklen_t len = sizeof(on);
-    const struct backend_ops *ops = backend_here();
-
-    if (so->b.family == AF_UNIX)
-        return false;
-    if (inherited)
-        return ops->getopt(&so->b, SOL_SOCKET, SO_REUSEPORT, &on, &len) == 0 && on;
-    return ops->setopt(&so->b, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
+    return 0;
 }
 
 /* Start the other workers; those that cannot start count as having failed. */
@@ -547,35 +518,72 @@ static int serve(struct server *sv, int listener)
     return r;
 }
 
+/* What stands in the way of serving on a socket, as errno and a sentence; 0 = nothing. */
+static int unfit(const struct stoa_sock *so, const char **why)
+{
+    *why = "only a stream can be served; for datagrams, loop over stoa_recvfrom()";
+    if (so && so->b.type == SOCK_STREAM)
+        *why = "the socket does not listen; stoa_listen() or stoa_announce() comes first";
+    if (so && atomic_load(&so->listening))
+        return 0;
+    return so ? -EINVAL : -EBADF;
+}
+
+/* Both forms, with options that are good and a listener that is fit. */
+static int serve_fit(struct server *sv, int listener)
+{
+    struct stoa_sock *so = sock_at(listener);
+    int r;
+
+    sv->nworker = loop_here ? 1 : sv->o.workers ? sv->o.workers : run_cores();
+    sv->dealing =
+        sv->nworker > 1 && (sv->o.count > 0 || sv->o.max_conns > 0 || !share_possible(so));
+    r = serve(sv, listener);
+    if (r == 0)
+        return 0;
+    errno = -r;
+    return -1;
+}
+
+int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *arg,
+                  const struct stoa_options *options)
+{
+    char bad[DETAIL_MAX];
+    const char *why;
+    struct server sv = {.handler = handler, .arg = arg};
+    int r = sock_check(s, 0, 0);
+
+    if (r < 0)
+        return (int)error_out(VERB_SERVE, s, r);
+    if (!run_options_good(options, bad, sizeof(bad)))
+        return (int)error_out_why(VERB_SERVE, s, -EINVAL, NULL, bad);
+    r = unfit(sock_at(s), &why);
+    if (r < 0)
+        return (int)error_out_why(VERB_SERVE, s, r, NULL, why);
+    if (options)
+        sv.o = *options;
+    return serve_fit(&sv, s);
+}
+
 int stoa_serve(const char *at, void (*handler)(int conn, void *arg), void *arg,
                const struct stoa_options *options)
 {
-    char why[DETAIL_MAX];
+    char bad[DETAIL_MAX];
+    const char *why;
     struct server sv = {.handler = handler, .arg = arg};
-    struct stoa_sock *so;
     int listener, r;
 
-    if (!run_options_good(options, why, sizeof(why)))
-        return (int)error_out_why(VERB_SERVE, -1, -EINVAL, at, why);
+    if (!run_options_good(options, bad, sizeof(bad)))
+        return (int)error_out_why(VERB_SERVE, -1, -EINVAL, at, bad);
     sv.o = options ? *options : (struct stoa_options){.size = sizeof(sv.o)};
     listener = stoa_announce(at, &sv.o);
     if (listener < 0) {
         fiber_self()->local.note.verb = VERB_SERVE;
         return -1;
     }
-    so = sock_at(listener);
-    if (!atomic_load(&so->listening)) {
-        stoa_close(listener);
-        return (int)error_out_why(VERB_SERVE, -1, -EINVAL, at,
-                                  "only a stream can be served; for datagrams, loop over "
-                                  "stoa_recvfrom()");
-    }
-    sv.nworker = loop_here ? 1 : sv.o.workers ? sv.o.workers : run_cores();
-    sv.dealing = sv.nworker > 1 && (sv.o.count > 0 || sv.o.max_conns > 0 ||
-                                    !can_share(so, atomic_load(&so->b.shared)));
-    r = serve(&sv, listener);
+    r = unfit(sock_at(listener), &why);
     if (r == 0)
-        return 0;
-    errno = -r;
-    return -1;
+        return serve_fit(&sv, listener);
+    stoa_close(listener);
+    return (int)error_out_why(VERB_SERVE, -1, r, at, why);
 }

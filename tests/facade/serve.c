@@ -14,6 +14,7 @@ struct server {
     void (*handler)(int conn, void *arg);
     void *arg;
     struct stoa_options o;
+    int listener; /* stoa_serve_on()'s */
     int rc;
     int error;
     pthread_t thread;
@@ -292,6 +293,57 @@ TEST(no_more_connections_at_once_than_max_conns)
     }
 }
 
+/* The port is told by the listener before anybody serves. */
+static int serve_on(void *arg)
+{
+    struct server *s = arg;
+
+    s->rc = stoa_serve_on(s->listener, s->handler, s->arg, &s->o);
+    s->error = errno;
+    return 0;
+}
+
+static void *serve_on_thread_on(void *arg)
+{
+    serve_on(arg);
+    return NULL;
+}
+
+static void *serve_on_fiber_on(void *arg)
+{
+    EXPECT_EQ(stoa_run(serve_on, arg, NULL), 0);
+    return NULL;
+}
+
+static void serves_a_listener(bool fiber)
+{
+    struct stoa_addr a;
+    struct text where;
+    struct server s = {.handler = upper, .o = {.size = sizeof(s.o), .count = 3}};
+
+    s.listener = stoa_announce("127.0.0.1:0", NULL);
+    EXPECT_OK(s.listener);
+    EXPECT_OK(stoa_getsockname(s.listener, &a));
+    stoa_addr_text(&a, where.c, sizeof(where.c));
+    EXPECT_EQ(pthread_create(&s.thread, NULL, fiber ? serve_on_fiber_on : serve_on_thread_on, &s),
+              0);
+    for (int i = 0; i < 3; i++) {
+        int c = stoa_dial(where.c, NULL);
+
+        EXPECT_OK(c);
+        ask(c, "hello", "HELLO");
+        EXPECT_OK(stoa_close(c));
+    }
+    server_join(&s);
+    EXPECT_ERR(stoa_close(s.listener), EBADF);
+}
+
+TEST(a_listener_of_our_own_is_served)
+{
+    serves_a_listener(false);
+    serves_a_listener(true);
+}
+
 static void handler_of_none(int conn, void *arg)
 {
     (void)conn;
@@ -325,6 +377,26 @@ TEST(what_cannot_be_served)
     EXPECT_SAID("192.0.2.1:80");
 }
 ON_EVERY_BACKEND(what_cannot_be_served)
+
+TEST(what_cannot_be_served_on)
+{
+    struct stoa_options bad = {.size = sizeof(bad), .workers = -1};
+    int s = stoa_socket(AF_INET, SOCK_STREAM, 0);
+    int d = stoa_announce("udp://127.0.0.1:0", NULL);
+    int l = stoa_announce("127.0.0.1:0", NULL);
+
+    EXPECT_ERR(stoa_serve_on(s, handler_of_none, NULL, NULL), EINVAL);
+    EXPECT_SAID("listen");
+    EXPECT_ERR(stoa_serve_on(d, handler_of_none, NULL, NULL), EINVAL);
+    EXPECT_SAID("datagram");
+    EXPECT_ERR(stoa_serve_on(l, handler_of_none, NULL, &bad), EINVAL);
+    EXPECT_SAID("workers");
+    EXPECT_OK(stoa_close(s));
+    EXPECT_OK(stoa_close(d));
+    EXPECT_OK(stoa_close(l));
+    EXPECT_ERR(stoa_serve_on(l, handler_of_none, NULL, NULL), EBADF);
+}
+ON_EVERY_BACKEND(what_cannot_be_served_on)
 
 TEST(a_port_in_use_is_not_served)
 {

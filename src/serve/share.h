@@ -1,0 +1,13 @@
+/* share.h - one port, a listener for each worker: SO_REUSEPORT.  docs/why/0004. */
+#ifndef STOA_SERVE_SHARE_H
+#define STOA_SERVE_SHARE_H
+
+#include "net/sock.h"
+
+/* May other listeners of ours join this one?  If so, they can from now on. */
+bool share_possible(struct stoa_sock *so);
+
+/* One more listener for first's port.  Its handle; negative errno. */
+int share_listener(int first, int backlog);
+
+#endif
