@@ -1,35 +1,31 @@
 /* stoa.h - the textbook's socket calls, in C, for one client or a million.
  *
- * The calls have Python's names and Python's meaning.  A call that must wait
- * blocks its thread; on a fiber (see stoa/serve.h) it parks only the fiber, and
- * the thread goes on with others.  The same code does both: the place of the
- * call decides how it waits.
+ * The calls have Python's names and Python's meaning.  A call that must wait blocks
+ * its thread; on a fiber (see stoa/serve.h) it parks only the fiber, and the thread
+ * goes on with others.  The same code does both: the place of the call decides.
  *
  * A socket is an int handle.  It is not a descriptor: handles are always above
- * 8,000,000, so that a descriptor given to stoa, or a handle given to read(2),
- * fails with EBADF instead of reaching somebody else's connection; and a handle
- * that was closed stays dead, whatever has been opened since.  Any fiber and any
- * thread may use any handle.
+ * 8,000,000, so that a descriptor given to stoa, or a handle given to read(2), fails
+ * with EBADF instead of reaching somebody else's connection; and a handle that was
+ * closed stays dead, whatever has been opened since.  Any fiber and any thread may
+ * use any handle.
  *
  * Every call returns -1 with errno set when it fails, and stoa_errmsg() then tells
- * the whole story in one sentence.  Three codes that others mix up:
+ * the whole story in one sentence.  Three codes that others mix up, and those that
+ * any call on a handle can fail with and that are not repeated below:
  *
  *   ETIME      our own time is over: stoa_settimeout() or stoa_within()
  *   ETIMEDOUT  the network's time is over: the peer does not answer any more
  *   ECANCELED  the fiber was cancelled, or the socket closed, in the wait;
  *              or the interrupt hook asked for it
- *
- * Every call on a handle can also fail with
- *
  *   EBADF      not a handle (a raw descriptor, say), or closed already
  *   ENOMEM, ENOBUFS  the system has no memory for it; to try again may help
  *
- * and that is not repeated below.  Calls that wait are points where fibers
- * switch and where a cancelled fiber is told so.  No call raises SIGPIPE, and
- * none may be called from a signal handler but stoa_stop().
+ * Calls that wait are points where fibers switch and where a cancelled fiber is
+ * told so.  No call raises SIGPIPE, and none may be called from a signal handler
+ * but stoa_stop().
  *
- * Reading order: sockets, addresses, time, errors; then stoa/serve.h.
- * Manual: stoa(7).
+ * Reading order: sockets, addresses, time, errors; then stoa/serve.h, stoa(7).
  */
 #ifndef STOA_H
 #define STOA_H
@@ -49,8 +45,7 @@ extern "C" {
 
 struct stoa_options; /* stoa/serve.h */
 
-/* -------------------------------------------------------------------------
- * Addresses
+/* -- Addresses -------------------------------------------------------------
  *
  * One text for all families, here, in the tools and in every message:
  *
@@ -62,8 +57,7 @@ struct stoa_options; /* stoa/serve.h */
  * connect to.  In a UNIX path or name \xHH is the byte HH, and \x5c a backslash;
  * `unix:` alone asks the kernel for a free abstract name.  Ports are numbers from 0
  * to 65535 or names of services(5).  A number must be a whole one: 127.1 and
- * 0177.0.0.1 are refused, for others read them otherwise.
- * ---------------------------------------------------------------------- */
+ * 0177.0.0.1 are refused, for others read them otherwise. */
 
 /* One address, a value: copy it, compare it, keep it. */
 struct stoa_addr {
@@ -115,9 +109,7 @@ STOA_API const char *stoa_addr_text(const struct stoa_addr *a, char *buf, size_t
  */
 STOA_API int stoa_resolve(const char *text, struct stoa_addr *list, size_t n);
 
-/* -------------------------------------------------------------------------
- * Making and ending sockets
- * ---------------------------------------------------------------------- */
+/* -- Making and ending sockets --------------------------------------------- */
 
 /* Make a socket.
  *
@@ -211,9 +203,7 @@ STOA_API int stoa_abort(int s);
  */
 STOA_API int stoa_shutdown(int s, int how);
 
-/* -------------------------------------------------------------------------
- * Serving
- * ---------------------------------------------------------------------- */
+/* -- Serving --------------------------------------------------------------- */
 
 /* Give a socket its own address.
  *
@@ -257,18 +247,15 @@ STOA_API int stoa_listen(int s, int backlog);
  * closed: the client stays in the queue.  The new socket has the default timeout.
  *
  * Returns the connection's handle; -1 with errno set:
- *   EINVAL      not listening        EOPNOTSUPP  not a stream
+ *   EINVAL      not listening        EOPNOTSUPP  not a stream        ECANCELED
  *   ETIME       out of time; a client that comes now is not lost
  *   EAGAIN      non-blocking and nobody there
  *   EMFILE, ENFILE, ENOBUFS, ENOMEM  non-blocking and nothing left
- *   ECANCELED
  * Context: thread, fiber.  As: Python socket.accept; accept4(2).
  */
 STOA_API int stoa_accept(int s, struct stoa_addr *peer);
 
-/* -------------------------------------------------------------------------
- * Connecting
- * ---------------------------------------------------------------------- */
+/* -- Connecting ------------------------------------------------------------ */
 
 /* Connect to an address.
  *
@@ -282,13 +269,12 @@ STOA_API int stoa_accept(int s, struct stoa_addr *peer);
  *   EINVAL, ENAMETOOLONG, ENOENT, EREMOTEIO  as stoa_resolve(); ENOENT also: no such path
  *   ECONNREFUSED  nobody listens there
  *   ETIME         out of time          ETIMEDOUT  the network gave up
- *   EHOSTUNREACH, ENETUNREACH  no way there
+ *   EHOSTUNREACH, ENETUNREACH  no way there              ECANCELED
  *   EINPROGRESS   non-blocking: stoa_poll() for POLLOUT, then SO_ERROR
  *   EAGAIN        non-blocking and the UNIX listener's queue is full
  *   EISCONN       connected already    EALREADY  already on its way
  *   EADDRNOTAVAIL no local port is left, or the socket met itself: a TCP socket can
  *                 connect to its own free port, and such a connection is refused
- *   ECANCELED
  * Context: thread, fiber.  As: Python socket.connect; connect(2).
  */
 STOA_API int stoa_connect(int s, const char *addr);
@@ -303,9 +289,7 @@ STOA_API int stoa_connect_sa(int s, const struct sockaddr *sa, socklen_t len);
  */
 STOA_API int stoa_connect_ex(int s, const char *addr);
 
-/* -------------------------------------------------------------------------
- * Talking over streams
- * ---------------------------------------------------------------------- */
+/* -- Talking over streams -------------------------------------------------- */
 
 /* Receive at most len bytes of a stream into buf, or one datagram's first len bytes.
  *
@@ -391,9 +375,7 @@ STOA_API ssize_t stoa_sendfile(int s, int fd, off_t *off, size_t len);
  */
 STOA_API size_t stoa_done(void);
 
-/* -------------------------------------------------------------------------
- * Talking in datagrams and messages
- * ---------------------------------------------------------------------- */
+/* -- Talking in datagrams and messages ------------------------------------- */
 
 /* Receive one datagram, and learn who sent it.
  *
@@ -453,9 +435,7 @@ STOA_API ssize_t stoa_send_fds(int s, const void *buf, size_t len, const int *fd
  */
 STOA_API ssize_t stoa_recv_fds(int s, void *buf, size_t len, int *fds, size_t *n);
 
-/* -------------------------------------------------------------------------
- * What a socket is, and its options
- * ---------------------------------------------------------------------- */
+/* -- What a socket is, and its options ------------------------------------- */
 
 /* The other end's address.  An accepted connection's is known even after it left.
  * Returns 0; -1 with errno set: ENOTCONN.  As: Python socket.getpeername. */
@@ -521,9 +501,7 @@ STOA_API int stoa_poll(int s, int events);
  */
 STOA_API FILE *stoa_makefile(int s, const char *mode);
 
-/* -------------------------------------------------------------------------
- * One line instead of five
- * ---------------------------------------------------------------------- */
+/* -- One line instead of five ---------------------------------------------- */
 
 /* Resolve, connect, and give the connection: Python's create_connection.
  *
@@ -555,9 +533,7 @@ STOA_API int stoa_dial(const char *to, const struct stoa_options *options);
  */
 STOA_API int stoa_announce(const char *at, const struct stoa_options *options);
 
-/* -------------------------------------------------------------------------
- * Time
- * ---------------------------------------------------------------------- */
+/* -- Time ------------------------------------------------------------------ */
 
 /* A part of the program that has a time of its own: keep it in a local variable,
  * leave it before the function returns.  Nothing in it is for the user. */
@@ -590,9 +566,7 @@ STOA_API void stoa_shield(struct stoa_scope *scope, double seconds);
  */
 STOA_API int stoa_leave(struct stoa_scope *scope);
 
-/* -------------------------------------------------------------------------
- * Why
- * ---------------------------------------------------------------------- */
+/* -- Why ------------------------------------------------------------------- */
 
 /* What went wrong in this fiber's or thread's last failed call: one sentence with
  * the call, the address, the cause and what to do.
