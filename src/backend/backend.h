@@ -4,7 +4,7 @@
  * to the backend of the place where it was called: op_run().  A plain thread's backend
  * is `block`; a worker's is that of its loop.  Nothing here knows what a call means.
  *
- * What a backend promises, and one suite tests of all of them:
+ * What a backend promises, and tests/contract/ tests of all of them:
  *
  *   - An operation completes exactly once: inside submit(), or later inside wait(), or,
  *     when its socket is closed, inside close().
