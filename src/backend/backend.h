@@ -66,6 +66,7 @@ struct backend_sock {
     atomic_uint nflight;   /* home writes: operations in the kernel's hands, uring's */
     atomic_bool shared;    /* others may have the open file: the facade's word */
     atomic_bool guarded;   /* O_NONBLOCK is on for one call: kernel.c */
+    atomic_bool lingers;   /* SO_LINGER may have been set */
     uint16_t proto;        /* IPPROTO_*, fixed like type; a TCP socket's is IPPROTO_TCP */
     uint32_t forks;        /* how often the process had forked before fd was made */
     struct list waiters;   /* of guests: struct waiter */

@@ -389,6 +389,8 @@ int kernel_getopt(struct backend_sock *s, int level, int option, void *v, sockle
 
 int kernel_setopt(struct backend_sock *s, int level, int option, const void *v, socklen_t len)
 {
+    if (level == SOL_SOCKET && option == SO_LINGER)
+        atomic_store(&s->lingers, true);
     return (int)result(setsockopt(life_fd(s), level, option, v, len));
 }
 

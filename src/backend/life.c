@@ -173,27 +173,28 @@ static uint16_t protocol_of(int family, int type, int proto)
     return (uint16_t)(usual ? IPPROTO_TCP : proto);
 }
 
-/* No home, and nothing waits there. */
+/* No home, and nothing waits there.  Nobody else can see it now: plain stores. */
 static void be_nobodys(struct backend_sock *s)
 {
-    atomic_store(&s->home, NULL);
+    atomic_store_explicit(&s->home, NULL, memory_order_relaxed);
     s->home_link = (struct list){0};
     list_init(&s->ops);
     list_init(&s->waiters);
     s->armed = 0;
     s->heard = 0;
-    atomic_store(&s->nflight, 0);
-    atomic_store(&s->polled, false);
-    atomic_store(&s->handed, 0);
-    atomic_store(&s->guarded, false);
+    atomic_store_explicit(&s->nflight, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->polled, false, memory_order_relaxed);
+    atomic_store_explicit(&s->handed, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->guarded, false, memory_order_relaxed);
 }
 
 void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
                 uint32_t generation)
 {
     be_nobodys(s);
-    atomic_store(&s->fd, fd);
-    atomic_store(&s->shared, false);
+    atomic_store_explicit(&s->fd, fd, memory_order_relaxed);
+    atomic_store_explicit(&s->shared, false, memory_order_relaxed);
+    atomic_store_explicit(&s->lingers, false, memory_order_relaxed);
     s->family = (uint8_t)family;
     s->type = (uint8_t)type;
     s->proto = protocol_of(family, type, proto);
@@ -304,9 +305,6 @@ static int close_descriptor(int fd, enum backend_close how)
     case CLOSE_POLITE:
         linger_close(fd);
         return 0;
-    case CLOSE_PLAIN:
-        linger_close_plain(fd);
-        return 0;
     default:
         close(fd);
         return 0;
@@ -316,6 +314,9 @@ static int close_descriptor(int fd, enum backend_close how)
 /* Close it, and be done with it; the descriptor is out of reach. */
 static int close_now(struct backend_sock *s, int fd, enum backend_close how)
 {
+    if (atomic_load_explicit(&s->lingers, memory_order_relaxed) &&
+        (how == CLOSE_PLAIN || how == CLOSE_POLITE))
+        linger_forbid(fd);
     int r = close_descriptor(fd, how);
 
     atomic_store(&s->handed, 0);

@@ -132,7 +132,7 @@ void life_init(void (*gone)(struct backend_sock *s));
 extern _Atomic uint32_t life_forks;
 
 /* May others have the open file: by dup, by fork, or because they gave it to us? */
-static inline bool life_is_shared(struct backend_sock *s)
+static inline bool life_is_shared(const struct backend_sock *s)
 {
     return atomic_load_explicit(&s->shared, memory_order_relaxed) ||
            s->forks != atomic_load_explicit(&life_forks, memory_order_relaxed);

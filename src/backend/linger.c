@@ -237,8 +237,7 @@ static int hand_over(int fd, uint64_t left)
     return r;
 }
 
-/* With SO_LINGER and a time close(2) waits, whatever O_NONBLOCK says; we never do. */
-static void forbid_waiting(int fd)
+void linger_forbid(int fd)
 {
     struct linger how;
     socklen_t len = sizeof(how);
@@ -247,17 +246,10 @@ static void forbid_waiting(int fd)
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(how));
 }
 
-void linger_close_plain(int fd)
-{
-    forbid_waiting(fd);
-    close(fd);
-}
-
 void linger_close(int fd)
 {
     uint64_t left = LINGER_BYTES;
 
-    forbid_waiting(fd);
     if (!must_linger(fd) || shutdown(fd, SHUT_WR) < 0) {
         close(fd);
         return;

@@ -5,8 +5,7 @@
 /* Close fd, a connected stream that nobody else shares, politely.  Does not wait. */
 void linger_close(int fd);
 
-/* Close any other that nobody else shares: close(2), but it does not wait, whatever
- * SO_LINGER says. */
-void linger_close_plain(int fd);
+/* With SO_LINGER and a time close(2) waits, whatever O_NONBLOCK says.  Here it shall not. */
+void linger_forbid(int fd);
 
 #endif

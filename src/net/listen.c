@@ -163,6 +163,12 @@ static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer)
     }
 }
 
+/* May a connection have inherited SO_LINGER from so? */
+static bool may_linger(const struct stoa_sock *so)
+{
+    return atomic_load_explicit(&so->b.lingers, memory_order_relaxed) || life_is_shared(&so->b);
+}
+
 static int accept_one(int s, struct stoa_addr *peer)
 {
     struct op op = {
@@ -177,6 +183,7 @@ static int accept_one(int s, struct stoa_addr *peer)
         return -EBADF;
     /* The listener may be closed afterwards, and its place another's. */
     int family = so->b.family, type = so->b.type, proto = so->b.proto;
+    bool lingers = may_linger(so);
     ssize_t fd = accept_fd(s, &op, peer);
 
     if (fd < 0)
@@ -188,6 +195,8 @@ static int accept_one(int s, struct stoa_addr *peer)
     }
     peer->type = type;
     sock_keep_peer(sock_at(conn), peer);
+    if (unlikely(lingers || may_linger(so)))
+        atomic_store(&sock_at(conn)->b.lingers, true);
     return conn;
 }
 

@@ -432,3 +432,34 @@ TEST(close_does_not_wait_whatever_SO_LINGER_says)
     }
 }
 ON_EVERY_BACKEND(close_does_not_wait_whatever_SO_LINGER_says)
+
+TEST(close_does_not_wait_whatever_SO_LINGER_the_listener_had)
+{
+    NOT_SIMULATED("it would wait in the kernel's close(2)");
+    for (int by_others = 0; by_others < 2; by_others++) {
+        struct linger how = {.l_onoff = 1, .l_linger = 3};
+        struct text where;
+        char c;
+        int s = listener_make(TCP4, &where);
+
+        if (by_others) {
+            EXPECT_EQ(setsockopt(stoa_fileno(s), SOL_SOCKET, SO_LINGER, &how, sizeof(how)), 0);
+        } else {
+            EXPECT_OK(stoa_setsockopt(s, SOL_SOCKET, SO_LINGER, &how, sizeof(how)));
+        }
+        int far = stoa_dial(where.c, NULL);
+        int near = stoa_accept(s, NULL);
+
+        EXPECT_OK(near);
+        stoa_settimeout(near, 0.1);
+        EXPECT_ERR(send_until_it_fails(near, 0), ETIME);
+        EXPECT_OK(stoa_shutdown(far, SHUT_WR));
+        EXPECT_EQ(stoa_recv(near, &c, 1, 0), 0);
+        double start = now();
+        EXPECT_OK(stoa_close(near));
+        EXPECT_LT(now() - start, 2);
+        EXPECT_OK(stoa_abort(far));
+        EXPECT_OK(stoa_close(s));
+    }
+}
+ON_EVERY_BACKEND(close_does_not_wait_whatever_SO_LINGER_the_listener_had)
