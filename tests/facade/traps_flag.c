@@ -235,24 +235,22 @@ static int accepts(struct beside *me)
     return stoa_accept(*(int *)me->arg, NULL);
 }
 
-/* accept4(2) has no MSG_DONTWAIT: of two who were told of one client, one would block. */
-TEST(trap_6_a_listener_whose_flag_was_cleared_still_keeps_time)
+/* Two wait so long for one client; 1: one of them had it, 0: it came too late for both. */
+static int one_client_for_two(int s, const char *where, double patience)
 {
-    NOT_SIMULATED("there is no O_NONBLOCK to clear");
-    struct text where;
-    int s = listener_make(TCP4, &where), got = 0;
     struct rescue rescue = {.fd = fcntl(stoa_fileno(s), F_DUPFD_CLOEXEC, 0)};
     struct beside b[2];
     pthread_t thread;
+    int got = 0;
 
-    stoa_settimeout(s, 0.2);
+    stoa_settimeout(s, patience);
     for (int i = 0; i < 2; i++)
         beside(&b[i], accepts, &s);
     for (int i = 0; i < 2; i++)
         until_asleep(&b[i]);
     EXPECT_EQ(pthread_create(&thread, NULL, rescues, &rescue), 0);
     flag_clear(stoa_fileno(s));
-    int c = stoa_dial(where.c, NULL);
+    int c = stoa_dial(where, NULL);
     for (int i = 0; i < 2; i++) {
         int d = beside_join(&b[i]);
         got += d >= 0;
@@ -262,9 +260,24 @@ TEST(trap_6_a_listener_whose_flag_was_cleared_still_keeps_time)
     }
     atomic_store(&rescue.over, true);
     EXPECT_EQ(pthread_join(thread, NULL), 0);
-    EXPECT_EQ(got, 1);
     EXPECT(!rescue.came);
     EXPECT_EQ(close(rescue.fd), 0);
-    EXPECT_OK(stoa_close(c) | stoa_close(s));
+    if (got == 0)
+        EXPECT_OK(stoa_close(stoa_accept(s, NULL)));
+    EXPECT_OK(stoa_close(c));
+    return got;
+}
+
+/* accept4(2) has no MSG_DONTWAIT: of two who were told of one client, one would block. */
+TEST(trap_6_a_listener_whose_flag_was_cleared_still_keeps_time)
+{
+    NOT_SIMULATED("there is no O_NONBLOCK to clear");
+    struct text where;
+    int s = listener_make(TCP4, &where), got = 0;
+
+    for (double patience = 0.2; got == 0 && patience < 2; patience *= 2)
+        got = one_client_for_two(s, where.c, patience);
+    EXPECT_EQ(got, 1);
+    EXPECT_OK(stoa_close(s));
 }
 ON_EVERY_PAIRING(trap_6_a_listener_whose_flag_was_cleared_still_keeps_time)
