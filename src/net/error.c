@@ -101,6 +101,7 @@ static const struct {
     {ENOBUFS, "the kernel has no buffer left"},
     {EHOSTUNREACH, "no way to that host: it does not answer, or a router says so"},
     {ENETUNREACH, "no way to that network: no route, or no address of that family here"},
+    {EPERM, "not allowed: it needs a capability, or a firewall or a filter (seccomp) refuses it"},
     {EMSGSIZE, "too long for one message"},
     {EAGAIN, "would have to wait, and may not: the socket is non-blocking"},
     {EINPROGRESS, "on its way; the socket is non-blocking: wait with stoa_poll() for POLLOUT"},
