@@ -26,6 +26,8 @@ ssize_t stoa_recvfrom(int s, void *buf, size_t len, int flags, struct stoa_addr 
     op.sa = (struct sockaddr *)&a->sa;
     op.sa_len = &a->len;
     r = sock_run(s, &op);
+    if (r == 0)
+        r = sock_kept_error(s);
     return r >= 0 ? r : error_out(VERB_RECVFROM, s, r);
 }
 
@@ -54,7 +56,9 @@ ssize_t stoa_recvmsg(int s, struct msghdr *msg, int flags)
 {
     struct op op = {.kind = OP_RECVMSG, .flags = flags, .buf = msg};
 
-    return error_out(VERB_RECVMSG, s, sock_run(s, &op));
+    ssize_t r = sock_run(s, &op);
+
+    return error_out(VERB_RECVMSG, s, r ? r : sock_kept_error(s));
 }
 
 ssize_t stoa_sendmsg(int s, const struct msghdr *msg, int flags)

@@ -128,6 +128,8 @@ ssize_t stoa_recv_fds(int s, void *buf, size_t len, int *fds, size_t *n)
     m.msg_control = c.bytes;
     m.msg_controllen = sizeof(c.bytes);
     r = sock_run(s, &op);
+    if (r == 0)
+        r = sock_kept_error(s);
     *n = 0;
     if (r < 0)
         return error_out(VERB_RECV_FDS, s, r);

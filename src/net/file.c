@@ -37,6 +37,8 @@ static ssize_t receive(struct cookie *c, char *buf, size_t len)
     struct op op = {.kind = OP_RECV, .life = LIFE_FILE, .buf = buf, .len = len};
     ssize_t r = c->poisoned ? -EIO : sock_run(c->s, &op);
 
+    if (r == 0)
+        r = sock_kept_error(c->s);
     if (r == -ETIME)
         c->poisoned = true;
     return error_out(r == -EIO ? VERB_MAKEFILE : VERB_RECV, c->s, r);

@@ -150,6 +150,7 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
                           memory_order_relaxed);
     atomic_store_explicit(&so->listening, false, memory_order_relaxed);
     atomic_store_explicit(&so->ended, false, memory_order_relaxed);
+    atomic_store_explicit(&so->kept, 0, memory_order_relaxed);
     atomic_store_explicit(&so->nfile, 0, memory_order_relaxed);
     atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
     so->peer_len = 0;
@@ -176,6 +177,28 @@ void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer)
         return;
     memcpy(&so->peer, &peer->sa, peer->len);
     so->peer_len = peer->len;
+}
+
+void sock_keep_error(int s, int error)
+{
+    struct stoa_sock *so = sock_enter(s);
+
+    if (!so)
+        return;
+    atomic_store(&so->kept, error);
+    sock_leave(so);
+}
+
+int sock_kept_error(int s)
+{
+    struct stoa_sock *so = sock_enter(s);
+    int error;
+
+    if (!so)
+        return 0;
+    error = atomic_exchange(&so->kept, 0);
+    sock_leave(so);
+    return error;
 }
 
 int sock_pause(uint64_t ns, uint64_t until_ns)

@@ -20,6 +20,7 @@ struct stoa_sock {
     atomic_bool listening;
     atomic_bool ended;        /* the peer's end of the stream has been read */
     atomic_bool deaf;         /* we have ended reading: what recv tells is not the peer's end */
+    atomic_int kept;          /* sock_keep_error()'s; 0 = none */
     atomic_uint nfile;        /* open files of stoa_makefile() */
     uint32_t slot;            /* its place in the table, fixed for ever */
     uint32_t next_free;       /* in the table's queue of free slots */
@@ -65,6 +66,11 @@ void sock_leave(struct stoa_sock *so);
 
 /* Remember whom a socket is connected to: the kernel forgets it when the peer has left. */
 void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer);
+
+/* An error that came behind the bytes of a MSG_WAITALL: the kernel tells it once, so it is kept
+ * for the next call that would find the end of the stream instead.  0: there is none. */
+void sock_keep_error(int s, int error);
+int sock_kept_error(int s);
 
 /* Give op the socket's timeout and the scope's deadline. */
 static inline void sock_times(struct stoa_sock *so, struct op *op, const struct local *me)

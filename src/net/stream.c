@@ -19,16 +19,19 @@
 
 #define SENDFILE_MAX ((size_t)1 << 30) /* sendfile(2) moves 2 GiB at most */
 
-/* The peer has said goodbye: then a plain close loses nothing. */
-static void note_end(int s)
+/* recv gave 0.  The peer has said goodbye: then a plain close loses nothing.  Or an error that
+ * has not been told yet was the end. */
+static ssize_t end_of(int s)
 {
-    struct stoa_sock *so = sock_enter(s);
+    ssize_t error = sock_kept_error(s);
+    struct stoa_sock *so = error ? NULL : sock_enter(s);
 
     if (!so)
-        return;
+        return error;
     if (so->b.type == SOCK_STREAM && !atomic_load(&so->deaf))
         atomic_store_explicit(&so->ended, true, memory_order_relaxed);
     sock_leave(so);
+    return 0;
 }
 
 static ssize_t recv_all(int s, struct op *op, size_t *done)
@@ -44,7 +47,7 @@ static ssize_t recv_all(int s, struct op *op, size_t *done)
         op->buf = (char *)op->buf + r;
     }
     if (r == 0 && len > 0 && *done < len)
-        note_end(s);
+        r = end_of(s);
     return r < 0 ? r : (ssize_t)*done;
 }
 
@@ -52,6 +55,13 @@ static ssize_t recv_all(int s, struct op *op, size_t *done)
 static ssize_t odd_len(enum verb verb, int s, size_t len)
 {
     return len > SSIZE_MAX ? error_out_len(verb, s) : error_out(verb, s, sock_check(s, 0, 0));
+}
+
+/* Does it say what has become of the connection, rather than of this call? */
+static bool is_of_the_connection(ssize_t r)
+{
+    return r == -ECONNRESET || r == -ETIMEDOUT || r == -EHOSTUNREACH || r == -ENETUNREACH ||
+           r == -EPIPE || r == -ECONNREFUSED || r == -EPROTO;
 }
 
 /* MSG_WAITALL: all of len, or what had come when the stream ended or failed. */
@@ -64,6 +74,8 @@ static ssize_t recv_waitall(int s, struct op *op)
         return sock_run(s, op);
     op->flags &= ~MSG_WAITALL;
     r = recv_all(s, op, &done);
+    if (done > 0 && is_of_the_connection(r))
+        sock_keep_error(s, (int)r);
     return done > 0 ? (ssize_t)done : r;
 }
 
@@ -80,7 +92,7 @@ ssize_t stoa_recv(int s, void *buf, size_t len, int flags)
     else
         r = sock_run(s, &op);
     if (r == 0)
-        note_end(s);
+        r = end_of(s);
     return likely(r >= 0) ? r : error_out(VERB_RECV, s, r);
 }
 

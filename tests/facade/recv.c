@@ -201,6 +201,35 @@ TEST(MSG_WAITALL_waits_for_all)
 }
 ON_EVERY_PAIRING(MSG_WAITALL_waits_for_all)
 
+/* The kernel's call leaves an error behind bytes to the next call (tcp_recvmsg); if it were lost,
+ * a reset would look like the end of the stream. */
+TEST(MSG_WAITALL_loses_no_reset)
+{
+    for (int way = 0; way < 4; way++) {
+        struct pair p = pair_make();
+        struct stoa_addr from;
+        char buf[8];
+
+        EXPECT_OK(stoa_sendall(p.far, "abcd", 4, 0));
+        EXPECT_OK(stoa_poll(p.near, POLLIN));
+        EXPECT_OK(stoa_abort(p.far));
+        p.far = -1;
+        EXPECT_OK(stoa_poll(p.near, POLLRDHUP));
+        EXPECT_EQ(stoa_recv(p.near, buf, 8, MSG_WAITALL), 4);
+        if (way == 0)
+            EXPECT_ERR(stoa_recv(p.near, buf, 8, 0), ECONNRESET);
+        else if (way == 1)
+            EXPECT_ERR(stoa_recv(p.near, buf, 8, MSG_WAITALL), ECONNRESET);
+        else if (way == 2)
+            EXPECT_ERR(stoa_recvall(p.near, buf, 8), ECONNRESET);
+        else
+            EXPECT_ERR(stoa_recvfrom(p.near, buf, 8, 0, &from), ECONNRESET);
+        EXPECT_EQ(stoa_recv(p.near, buf, 8, 0), 0); /* it is told once, as the kernel has it */
+        pair_close(&p);
+    }
+}
+ON_EVERY_BACKEND(MSG_WAITALL_loses_no_reset)
+
 TEST(recvall_gathers)
 {
     EACH_STREAM (k) {
