@@ -12,6 +12,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <stoa.h>
 #include <stoa/sim.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static void chat(int conn, void *arg)
     (void)arg;
     stoa_go(teller, tell, &conn);
     while (hear(conn, lines, line))
-        strcpy(room[said++], line);
+        memcpy(room[said++], line, sizeof(line));
     if (lines)
         fclose(lines);
     stoa_group_cancel(teller);
@@ -75,6 +76,21 @@ static int serve(void *arg)
 
 static char wrong[64];
 
+/* A number, and what is after it; NULL: there is none, or not below the limit. */
+static const char *number(const char *text, long limit)
+{
+    char *end = NULL;
+
+    return strtol(text, &end, 10) < limit && end != text ? end : NULL;
+}
+
+static bool is_line(const char *line)
+{
+    const char *rest = number(line, TALKERS);
+
+    return rest && strncmp(rest, " says ", 6) == 0 && number(rest + 6, LINES);
+}
+
 static int talker(void *arg)
 {
     int me = *(int *)arg, s = stoa_dial("server:8081", NULL);
@@ -82,8 +98,6 @@ static int talker(void *arg)
     char line[64];
 
     for (int i = 0; f && i < LINES; i++) {
-        int who, what;
-
         snprintf(line, sizeof(line), "%d says %d\n", me, i);
         stoa_settimeout(s, 60); /* the server's goodbye can be lost */
         stoa_sleep(0.05);
@@ -91,7 +105,7 @@ static int talker(void *arg)
             break;               /* the network's fault, and not the server's; */
         if (!strchr(line, '\n')) /* and so is an end in the middle of a line */
             break;
-        if (sscanf(line, "%d says %d", &who, &what) != 2 || who >= TALKERS || what >= LINES)
+        if (!is_line(line))
             snprintf(wrong, sizeof(wrong), "somebody read %.40s", line);
     }
     if (f)

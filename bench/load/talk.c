@@ -50,6 +50,7 @@ struct talk {
     uint64_t start_ns; /* this slice's time */
     uint64_t until_ns;
     uint64_t ndue; /* open loop: messages sent in this slice */
+    unsigned turn; /* open loop: which connection sends the next */
     double interval_ns;
 };
 
@@ -146,7 +147,8 @@ static uint64_t send_due(struct talk *t, uint64_t now)
         if (due > now)
             return due - now;
         count_lag(t->target, now - due);
-        ask(t, &t->conns[t->ndue % t->o->nconn], 1, now);
+        ask(t, &t->conns[t->turn], 1, now);
+        t->turn = t->turn + 1 < t->o->nconn ? t->turn + 1 : 0;
     }
     return 0;
 }
@@ -173,6 +175,7 @@ static void talk_slice(void *state, uint64_t until_ns)
     t->start_ns = now;
     t->until_ns = until_ns;
     t->ndue = 0;
+    t->turn = 0;
     for (unsigned i = 0; i < t->o->nconn; i++) {
         t->conns[i].nasked = t->conns[i].nanswer = 0;
         if (t->o->rate <= 0)

@@ -185,13 +185,15 @@ static void after_fork(void)
 /* A child has no such thread, and the goodbyes are its parent's. */
 static void in_child(void)
 {
-    struct list *n;
+    struct list *n = goodbyes.next;
 
     pthread_mutex_init(&lock, NULL);
     thread_cond_init(&ended);
-    while ((n = list_shift(&goodbyes))) {
+    list_init(&goodbyes);
+    while (n != &goodbyes) {
         struct goodbye *g = CONTAINER(n, struct goodbye, link);
 
+        n = n->next;
         close(g->fd);
         free(g);
     }
@@ -232,7 +234,7 @@ static int hand_over(int fd, uint64_t left)
     if (r == 0)
         list_add(&goodbyes, &g->link);
     pthread_mutex_unlock(&lock);
-    if (r < 0)
+    if (r != 0)
         free(g);
     return r;
 }
