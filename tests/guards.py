@@ -1,20 +1,27 @@
-"""guards.py - take the guard against each trap out of a copy of the library, and see its test fail.
+"""guards.py - spoil a copy of the library, one change at a time, and see that a test fails.
 
-    python3 tests/guards.py BUILD_FOLDER [NUMBER-OR-WORD ...]
+    python3 tests/guards.py BUILD_FOLDER [NUMBER-OR-WORD ...]   guards against traps
+    python3 tests/guards.py BUILD_FOLDER mistakes [WORD ...]    mistakes made on purpose
 
 A test that cannot fail protects nothing.  Each row of GUARDS names a trap (docs/why/0006-traps.md),
 the guard's file and function, a change that takes it out, and the tests that must fail then:
-by EXPECTs, a crash, or by not coming to an end.  The change is made in a copy of src/ in
-BUILD_FOLDER, never here.  When the library has changed so that a guard's text is not found, the
-row must be written anew.  Output is TAP; it takes some minutes, so it is not part of the suite.
+by EXPECTs, a crash, or by not coming to an end.  MISTAKES (tests/mistakes.py) are such as anybody
+makes, and any test may find them: first the programs that a row names are asked, then all
+others, the worlds with 500 seeds.  The change is made in a copy of src/ in BUILD_FOLDER, never
+here.  When the library has changed so that a row's text is not found, the row must be written
+anew.  Output is TAP; it takes some minutes, so it is not part of the suite.
 """
+import json
+import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
+from mistakes import MISTAKES
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PATIENCE = 40  # seconds for the tests of a row
+PATIENCE = 60  # seconds for the tests of a row
 
 # trap, file: function, [(what stands there, what is put there)], program, tests
 GUARDS = [
@@ -213,29 +220,58 @@ def change(copy, where, changes):
     return None
 
 
-def verdict(copy, program, tests):
-    """How the tests failed; None when they did not."""
-    built = subprocess.run(['ninja', '-C', copy / 'build', f'tests/facade/facade-{program}'],
+def build(copy, program):
+    """What the compiler says; nothing when it is built."""
+    built = subprocess.run(['ninja', '-C', copy / 'build', f'tests/{program}'],
                            capture_output=True, text=True)
-    if built.returncode:
-        return 'DOES NOT BUILD: ' + built.stdout[-600:]
+    return 'DOES NOT BUILD: ' + built.stdout[-600:] if built.returncode else None
+
+
+def verdict(copy, program, tests=()):
+    """How the tests failed; None when they did not."""
+    if wrong := build(copy, program):
+        return wrong
     try:
-        ran = subprocess.run([copy / f'build/tests/facade/facade-{program}', *tests], text=True,
-                             capture_output=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+        ran = subprocess.run([copy / f'build/tests/{program}', *tests], text=True, timeout=PATIENCE,
+                             capture_output=True, stdin=subprocess.DEVNULL,
+                             env={**os.environ, 'STOA_SEEDS': '500', 'STOA_FAULTS': '1:50'})
     except subprocess.TimeoutExpired as e:
         said = (e.stdout or b'').decode() if isinstance(e.stdout, bytes) else e.stdout or ''
         done = sum(line.startswith(('ok', 'not ok')) for line in said.splitlines())
         return f'hangs after {done} tests; ' + first_failure(said)
-    if ran.returncode == 0:
+    if ran.returncode in (0, 77):
         return None
     if ran.returncode < 0:
         return f'killed by signal {-ran.returncode}; ' + first_failure(ran.stdout)
     return first_failure(ran.stdout)
 
 
+def programs_of(copy):
+    """All that are built and asked, in an order that does not change."""
+    asked = subprocess.run(['meson', 'introspect', copy / 'build', '--tests'], check=True,
+                           capture_output=True, text=True)
+    found = []
+    for test in json.loads(asked.stdout):
+        path = pathlib.Path(test['cmd'][0])
+        if path.is_relative_to(copy / 'build/tests') and path.name != 'alloc':
+            found.append(str(path.relative_to(copy / 'build/tests')))
+    return sorted(set(found), key=lambda p: (not p.startswith('sim'), p))
+
+
+def who_finds(copy, suspects):
+    """The program that fails, and how; None when none does."""
+    for program in dict.fromkeys([*suspects, *programs_of(copy)]):
+        how = verdict(copy, program)
+        if how and how.startswith('DOES NOT'):
+            return how
+        if how:
+            return f'{program}: {how}'
+    return None
+
+
 def first_failure(said):
     lines = [line for line in said.splitlines() if line.startswith('#')]
-    return lines[0][2:] if lines else ''
+    return next((line[2:] for line in lines if '.c:' in line), '')
 
 
 def main(folder, *chosen):
@@ -248,18 +284,26 @@ def main(folder, *chosen):
             (shutil.copytree if (ROOT / part).is_dir() else shutil.copy2)(ROOT / part, copy / part)
         subprocess.run(['meson', 'setup', copy / 'build', copy, '-Dtools=false', '-Dexamples=false',
                         '-Dbench=false'], check=True, stdout=subprocess.DEVNULL)
-    rows = [row for row in GUARDS if row[2] and
-            (not chosen or row[0] in chosen or row[0].split()[0] in chosen)]
+    mistakes = chosen[:1] == ('mistakes',)
+    rows = MISTAKES if mistakes else GUARDS
+    chosen = chosen[1:] if mistakes else chosen
+    rows = [row for row in rows if not chosen or row[0] in chosen or row[0].split()[0] in chosen]
     print(f'TAP version 13\n1..{len(rows)}')
     failed = 0
-    for i, (trap, where, changes, program, tests) in enumerate(rows, 1):
+    for i, (name, where, changes, program, *tests) in enumerate(rows, 1):
         refresh(copy)
-        old = change(copy, where, changes)
-        how = None if old else verdict(copy, program, tests)
-        print(f'# {old or how or "nothing failed"}')
-        failed += how is None or how.startswith('DOES NOT')
-        print('ok' if how and not how.startswith('DOES NOT') else 'not ok', i, '- trap', trap,
-              'without', where, flush=True)
+        how = change(copy, where, changes)
+        if how:
+            how = 'DOES NOT APPLY: ' + how
+        elif mistakes:
+            how = who_finds(copy, program)
+        else:
+            how = verdict(copy, f'facade/facade-{program}', *tests)
+        found = bool(how) and not how.startswith('DOES NOT')
+        failed += not found
+        print(f'# {how or "nothing failed"}')
+        print('ok' if found else 'not ok', i, '-', name if mistakes else f'trap {name} without',
+              f'in {where}' if mistakes else where, flush=True)
     return 1 if failed else 0
 
 

@@ -95,6 +95,26 @@ TEST(questions_and_answers_over_one_file)
 }
 ON_EVERY_PAIRING(questions_and_answers_over_one_file)
 
+/* stdio goes back over what it has read ahead, to write, and comes to it again. */
+TEST(what_was_read_ahead_is_read_after_a_write)
+{
+    static const char *const lines[] = {"one\n", "two\n", "three\n", "four\n"};
+    struct pair p = pair_make();
+    FILE *f = stoa_makefile(p.near, "rw");
+    char line[16];
+
+    EXPECT_OK(stoa_sendall(p.far, "one\ntwo\nthree\nfour\n", 19, 0));
+    for (int i = 0; i < 4; i++) {
+        EXPECT(fgets(line, sizeof(line), f) != NULL);
+        EXPECT_STR(line, lines[i]);
+        EXPECT_GT(fprintf(f, "%d\n", i), 0);
+        EXPECT_EQ(fflush(f), 0);
+    }
+    EXPECT_EQ(fclose(f), 0);
+    pair_close(&p);
+}
+ON_EVERY_BACKEND(what_was_read_ahead_is_read_after_a_write)
+
 TEST(modes_that_cannot_be)
 {
     static const char *const bad[] = {"", "a", "x", "rq", "b", "rt", "wr+x", "+"};
