@@ -38,6 +38,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum heard { HEARD_READY = 1 }; /* poll has told of bytes: the next receive is made at once */
+
 enum flight {
     FLIGHT_NONE,
     FLIGHT_CALL,
@@ -51,6 +53,7 @@ enum flight {
 enum { FOR_NOBODY = 0, FOR_EVENT = 2, FOR_STOP = 4 };
 enum { TAG_GUESTS = 1, TAG_CANCEL = 2, TAGS = 7 };
 
+#define SEND_LONG        4096        /* bytes */
 #define SEND_LEN_MAX     0x7ffff000u /* read(2): what one call moves at most */
 #define POLL_MULTI       (1u << 0)   /* IORING_POLL_ADD_MULTI */
 #define CQE_MORE         (1u << 1)   /* IORING_CQE_F_MORE */
@@ -207,11 +210,15 @@ static ssize_t launch(struct loop *l, struct op *op, enum flight how)
     return -EAGAIN;
 }
 
-/* Would a send be alone in its turn's system call?  Then it can as well be made at once, and the
- * fiber goes on without a turn. */
-static bool is_lone_send(const struct loop *l, const struct op *op)
+/* Is it better made at once, so that the fiber goes on without a turn?  A send that would be
+ * alone in its turn's system call is.  So is a long one, and a receive of what poll has just
+ * told of: a round saves little beside the copy, and in a round all buffers are in use at once,
+ * where one after the other stays in the cache. */
+static bool is_for_now(const struct loop *l, const struct op *op)
 {
-    return op->kind == OP_SEND && l->sched.nready == 0 && ring_is_empty(&l->ring);
+    if (op->kind == OP_RECV)
+        return op->sock->heard & HEARD_READY;
+    return op->len >= SEND_LONG || (l->sched.nready == 0 && ring_is_empty(&l->ring));
 }
 
 /* A result, or -EAGAIN: it is in the kernel's hands. */
@@ -220,8 +227,11 @@ static ssize_t begin(struct loop *l, struct op *op)
     bool by_ring = is_ring_call(op);
     ssize_t r;
 
-    if (by_ring && !is_lone_send(l, op))
+    if (op->kind == OP_POLL)
+        return launch(l, op, FLIGHT_POLL);
+    if (by_ring && !is_for_now(l, op))
         return launch(l, op, FLIGHT_CALL);
+    op->sock->heard = 0;
     r = try_at_home(l, op);
     return r == -EAGAIN ? launch(l, op, by_ring ? FLIGHT_CALL : FLIGHT_POLL) : r;
 }
@@ -308,13 +318,31 @@ static enum flight next_flight(const struct op *op, enum flight was, ssize_t ans
                                                                          : FLIGHT_POLL;
 }
 
+/* What stoa_poll()'s own poll has told that was asked for.  0: nothing, or it must be looked at
+ * again, for another operation that waits here may have taken it meanwhile. */
+static ssize_t told(struct op *op, ssize_t answer)
+{
+    struct backend_sock *s = op->sock;
+
+    if (s->ops.next != s->ops.prev)
+        return 0;
+    answer &= op->flags | POLLERR | POLLHUP | POLLNVAL;
+    s->heard = answer & POLLIN ? HEARD_READY : 0;
+    return answer;
+}
+
 /* What an answer means: a result, or -EAGAIN when there is none yet. */
 static ssize_t meaning(struct loop *l, struct op *op, ssize_t answer)
 {
     enum flight was = op->flight & FLIGHT_OF;
-    bool tries = (was == FLIGHT_POLL && answer >= 0) || (was == FLIGHT_REST && answer == -ETIME);
-    ssize_t r = tries ? try_at_home(l, op) : answer;
+    bool polled = was == FLIGHT_POLL && answer >= 0;
+    ssize_t r = answer;
 
+    if (polled || (was == FLIGHT_REST && answer == -ETIME)) {
+        r = polled && op->kind == OP_POLL ? told(op, answer) : 0;
+        if (r == 0)
+            r = try_at_home(l, op);
+    }
     op->flight &= FLIGHT_ASKED;
     if (r != -EAGAIN && r != -EINTR && (r != -ECANCELED || op->state != OP_CANCELLING))
         return r;
