@@ -181,7 +181,7 @@ static ssize_t try_accept(struct op *op, int fd)
         g = guard_shared(fd, SO_RCVTIMEO);
     for (int lost = 0; lost < ACCEPT_LOST_MAX; lost++) {
         op->forks = atomic_load_explicit(&life_forks, memory_order_relaxed);
-        r = result(KERNEL_ACCEPT(fd, op->sa, op->sa_len, SOCK_CLOEXEC));
+        r = result(accept4(fd, op->sa, op->sa_len, SOCK_CLOEXEC));
         if (r >= 0 || !is_of_the_lost_client((int)-r))
             break;
     }

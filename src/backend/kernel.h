@@ -19,19 +19,15 @@
 /* kernel_try() for all but plain recv(2) and send(2). */
 ssize_t kernel_try_rest(struct op *op);
 
-/* recv(2) and send(2), which a message is made of, and accept4(2) and close(2), which begin and
- * end a client, are cancellation points: with more than one thread the C library's cost two
- * atomic instructions each.  We never wait in them.  Sanitizers know the C library's. */
+/* recv(2) and send(2), which a message is made of, are cancellation points: with more than one
+ * thread the C library's cost two atomic instructions each.  We never wait in them.
+ * Sanitizers know the C library's. */
 #if defined(SANITIZE_ADDRESS) || defined(SANITIZE_THREAD)
-#define KERNEL_RECV(fd, buf, len, flags)  recv(fd, buf, len, flags)
-#define KERNEL_SEND(fd, buf, len, flags)  send(fd, buf, len, flags)
-#define KERNEL_ACCEPT(fd, sa, len, flags) accept4(fd, sa, len, flags)
-#define KERNEL_CLOSE(fd)                  close(fd)
+#define KERNEL_RECV(fd, buf, len, flags) recv(fd, buf, len, flags)
+#define KERNEL_SEND(fd, buf, len, flags) send(fd, buf, len, flags)
 #else
-#define KERNEL_RECV(fd, buf, len, flags)  syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL)
-#define KERNEL_SEND(fd, buf, len, flags)  syscall(SYS_sendto, fd, buf, len, flags, NULL, 0)
-#define KERNEL_ACCEPT(fd, sa, len, flags) syscall(SYS_accept4, fd, sa, len, flags)
-#define KERNEL_CLOSE(fd)                  syscall(SYS_close, fd)
+#define KERNEL_RECV(fd, buf, len, flags) syscall(SYS_recvfrom, fd, buf, len, flags, NULL, NULL)
+#define KERNEL_SEND(fd, buf, len, flags) syscall(SYS_sendto, fd, buf, len, flags, NULL, 0)
 #endif
 
 /* Attempt op once.  A result, -EAGAIN when it would have to wait, or a negative errno. */

@@ -300,13 +300,13 @@ static int close_descriptor(int fd, enum backend_close how)
     case CLOSE_RESET:
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
                    sizeof(struct linger));
-        KERNEL_CLOSE(fd);
+        close(fd);
         return 0;
     case CLOSE_POLITE:
         linger_close(fd);
         return 0;
     default:
-        KERNEL_CLOSE(fd);
+        close(fd);
         return 0;
     }
 }

@@ -253,10 +253,10 @@ void linger_close(int fd)
     uint64_t left = LINGER_BYTES;
 
     if (!must_linger(fd) || shutdown(fd, SHUT_WR) < 0) {
-        KERNEL_CLOSE(fd);
+        close(fd);
         return;
     }
     pthread_once(&once, begin);
     if (drain(fd, &left) || hand_over(fd, left) < 0)
-        KERNEL_CLOSE(fd);
+        close(fd);
 }
