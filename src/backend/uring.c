@@ -195,6 +195,15 @@ static void rest_entry(struct loop *l, uint64_t whose)
     sqe->user_data = whose;
 }
 
+/* A ring's poll for POLLPRI alone is armed and never woken (IO_ASYNC_POLL_COMMON in the kernel's
+ * io_uring/poll.c): what else a socket's wake-up by data is said to be for, wakes it. */
+static uint32_t ring_polls(const struct op *op)
+{
+    int events = op_polls(op);
+
+    return (uint32_t)(events & POLLPRI ? events | POLLRDBAND : events);
+}
+
 /* Into the kernel's hands: -EAGAIN, for it will answer; else what is wrong. */
 static ssize_t launch(struct loop *l, struct op *op, enum flight how)
 {
@@ -204,7 +213,7 @@ static ssize_t launch(struct loop *l, struct op *op, enum flight how)
     if (how == FLIGHT_CALL)
         call_entry(l, op);
     else if (how == FLIGHT_POLL)
-        poll_entry(l, life_fd(op->sock), (uint32_t)op_polls(op), 0, address(op));
+        poll_entry(l, life_fd(op->sock), ring_polls(op), 0, address(op));
     else
         rest_entry(l, address(op));
     return -EAGAIN;
