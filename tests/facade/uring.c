@@ -78,6 +78,32 @@ TEST(a_kernel_that_refuses_rings_is_served_otherwise)
     T_CASE(name, name##_uring_epoll, #name "/uring+epoll", run_uring_epoll)                        \
     T_CASE(name, name##_epoll_uring, #name "/epoll+uring", run_epoll_uring)
 
+static int accepts(struct beside *me)
+{
+    about_to_wait(me);
+    return stoa_accept(*(int *)me->arg, NULL);
+}
+
+/* A listener that a fiber waits on, here or elsewhere, has its address until it is closed. */
+FIBER_TEST(the_address_is_free_when_close_returns)
+{
+    for (int i = 0; i < 20; i++) {
+        struct text where;
+        struct beside b;
+        int listener = listener_make(TCP4, &where), again = stoa_socket(AF_INET, SOCK_STREAM, 0);
+
+        beside(&b, accepts, &listener);
+        until_asleep(&b);
+        EXPECT_OK(stoa_close(listener));
+        EXPECT_OK(stoa_bind(again, where.c));
+        EXPECT_OK(stoa_listen(again, 1));
+        EXPECT_OK(stoa_close(again));
+        EXPECT_EQ(beside_join(&b), -1);
+        EXPECT_EQ(b.error, ECANCELED);
+    }
+}
+WITH_A_WORKER(the_address_is_free_when_close_returns)
+
 static int receives(struct beside *me)
 {
     static char c;
