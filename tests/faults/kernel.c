@@ -417,14 +417,30 @@ WRAP(int, epoll_ctl, int epoll_fd, int how, int fd, struct epoll_event *e)
     return edges_told(epoll_fd, how, fd, e);
 }
 
-/* The calls that the library makes in this way, with their words. */
+/* How many words follow the number, of the calls that the library makes in this way. */
+static int words(long nr)
+{
+    switch (nr) {
+    case SYS_recvfrom:
+    case SYS_sendto:
+    case SYS_io_uring_enter:
+        return 6;
+    case SYS_io_uring_register:
+        return 4;
+    case SYS_membarrier:
+        return 3;
+    default:
+        return 2;
+    }
+}
+
 WRAP(long, syscall, long nr, ...)
 {
-    long w[6];
+    long w[6] = {0};
     va_list args;
 
     va_start(args, nr);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < words(nr); i++)
         w[i] = va_arg(args, long);
     va_end(args);
     if (nr == SYS_recvfrom)
