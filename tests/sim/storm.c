@@ -200,6 +200,81 @@ static void changes(void)
     }
 }
 
+static int adds(void *arg)
+{
+    return ++*(int *)arg;
+}
+
+/* Calls that the others do not make, and messages of several parts. */
+static void more(void)
+{
+    struct stoa_options o = {.size = sizeof(o), .from = below(2) ? ":0" : "127.0.0.1:9"};
+    char head[20] = "head", tail[3000] = "tail", control[64];
+    struct iovec v[2] = {{head, (size_t)below(sizeof(head))}, {tail, (size_t)below(sizeof(tail))}};
+    struct msghdr m = {.msg_iov = v, .msg_iovlen = 1 + (size_t)below(2)};
+    struct stoa_addr list[4];
+    int n = 0, s = any();
+
+    switch (below(8)) {
+    case 0:
+        stoa_sendmsg(s, &m, below(2) ? 0 : MSG_DONTWAIT);
+        break;
+    case 1:
+        m.msg_control = below(2) ? control : NULL;
+        m.msg_controllen = m.msg_control ? sizeof(control) : 0;
+        if (stoa_recvmsg(s, &m, below(2) ? 0 : MSG_DONTWAIT) < 0)
+            break;
+        for (struct cmsghdr *h = CMSG_FIRSTHDR(&m); h; h = CMSG_NXTHDR(&m, h))
+            for (size_t i = 0; i < (h->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++)
+                keep(stoa_fromfd(((int *)(void *)CMSG_DATA(h))[i]));
+        break;
+    case 2:
+        stoa_recv(s, tail, sizeof(tail), MSG_WAITALL | (below(2) ? MSG_PEEK : 0));
+        break;
+    case 3:
+        stoa_connect_ex(s, places[below(12)]);
+        break;
+    case 4:
+        stoa_resolve(places[below(12)], list, 1 + (size_t)below(4));
+        break;
+    case 5:
+        keep(stoa_dial(places[below(12)], &o));
+        break;
+    case 6:
+        if (stoa_offload(adds, &n) == 1 && n != 1)
+            wrong("offload has run its function %d times", n);
+        break;
+    default:
+        stoa_setblocking(s, below(2));
+        stoa_settimeout(s, 0.002 * below(50));
+    }
+}
+
+/* The network itself. */
+static void weather(void)
+{
+    const struct stoa_sim_link link = {
+        .latency = 0.001 * below(20),
+        .jitter = 0.001 * below(20),
+        .loss = 0.01 * below(20),
+        .bytes_per_second = below(2) ? 0 : 10000 + below(1000000),
+    };
+
+    switch (below(4)) {
+    case 0:
+        stoa_sim_cut(1, 2, below(2));
+        break;
+    case 1:
+        stoa_sim_descriptors(1 + below(2), 2 + (unsigned)below(30));
+        break;
+    case 2:
+        stoa_sim_faults(below(3));
+        break;
+    default:
+        stoa_sim_set_link(1, 1 + below(2), &link);
+    }
+}
+
 static int acts(void *arg);
 
 /* Others, who are cancelled, or not, in the middle of what they do. */
@@ -229,7 +304,14 @@ static void acts_once(int depth)
         stoa_within(&scope, 0.001 * below(30));
     if (how == 1)
         stoa_shield(&scope, 0.001 * below(30));
-    switch (below(12)) {
+    switch (below(15)) {
+    case 12:
+    case 13:
+        more();
+        break;
+    case 14:
+        weather();
+        break;
     case 0:
     case 1:
     case 2:
