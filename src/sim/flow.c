@@ -383,6 +383,8 @@ static void acked(struct event *e)
         return;
     flow_tell_room(p);
     flow_push(p);
+    if (!p->from) /* what it has pushed was answered by a reset */
+        return;
     file_wake(p->from, POLLOUT);
     tcp_settle(p->from);
 }

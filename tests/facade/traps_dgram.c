@@ -153,8 +153,8 @@ static int takes_refusal(struct beside *me)
 /* One who already waits is woken by it. */
 TEST(trap_12_a_refusal_wakes_who_waits)
 {
+    int s = bound_make(UDP4); /* first, or it could get the port that nobody shall have */
     struct text where = nobody_there(UDP4);
-    int s = bound_make(UDP4);
     struct beside b;
 
     EXPECT_OK(stoa_connect(s, where.c));

@@ -61,10 +61,13 @@ static int hears(void *arg)
 SWEEP_WITH(a_goodbye_loses_nothing, false)
 {
     static unsigned char bytes[SAID_MAX];
+    const struct stoa_sim_link slow = {.latency = 0.02, .bytes_per_second = 20000};
     struct stoa_group *g = stoa_group_open();
     char c;
 
     hosts_make();
+    if (below(2))
+        stoa_sim_set_link(0, far, &slow);
     far_fiber(g, hears, NULL);
     int s = dial_surely("far:1");
 
@@ -76,7 +79,8 @@ SWEEP_WITH(a_goodbye_loses_nothing, false)
         stoa_sleep(0.001 * below(50));
     if (below(2)) {
         stoa_shutdown(s, SHUT_RD);
-        stoa_recv(s, &c, 1, 0);
+        while (stoa_recv(s, &c, 1, 0) > 0)
+            ;
     }
     stoa_close(s);
     return stoa_group_join(g);
