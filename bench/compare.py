@@ -192,8 +192,9 @@ def measure(args, name, servers):
 def summary(name, servers, rounds):
     """A row for each of the two servers: medians, and the ratios to the first."""
     def ratio(pair):
-        return statistics.median(
-            b / a for a, b in zip(pair[0]["slices_us"], pair[1]["slices_us"]))
+        turns = zip(pair[0]["slices_us"], pair[1]["slices_us"])
+        # On a full machine a server may get no processor in a whole turn.
+        return statistics.median(b / a for a, b in turns if a > 0 and b > 0)
 
     rows = []
     for which, server in enumerate(servers):
