@@ -129,6 +129,8 @@ ssize_t __wrap_stoa_recv(int s, void *buf, size_t len, int flags)
     while (r > 0 && (size_t)r < len && (fault_noted(fd, FAULT_IN) || is_cut(&c, flags))) {
         more = __real_stoa_recv(s, (char *)buf + r, len - (size_t)r,
                                 flags & MSG_WAITALL ? flags : flags | MSG_DONTWAIT);
+        if (more < 0 && errno == ECONNRESET) /* it is the next call's, as in the library */
+            sock_keep_error(s, -errno);
         r += more > 0 ? more : 0;
     }
     return over(&c, r);
