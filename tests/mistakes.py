@@ -153,8 +153,8 @@ MISTAKES = [
      ['facade/facade-uring', 'facade/facade-storm']),
     ('EINTR in a ring\'s answer is told', 'backend/uring.c',
      [('    if (r != -EAGAIN && r != -EINTR && (', '    if (r != -EAGAIN && (')],
-     ['faults/faults-recv']),
+     ['shaky/shaky-recv']),
     ('an interrupted receive is told', 'backend/kernel.h',
      [('    } while (unlikely(r < 0 && errno == EINTR));', '    } while (0);')],
-     ['faults/faults-recv']),
+     ['shaky/shaky-recv']),
 ]

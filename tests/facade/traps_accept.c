@@ -116,7 +116,7 @@ TEST(trap_10_who_waits_when_time_is_over_is_accepted)
 
     stoa_settimeout(s, 0.02);
     int d = -1;
-    for (int i = 0; i < 3 && d < 0; i++) { /* a fault may strike the last look (tests/faults) */
+    for (int i = 0; i < 3 && d < 0; i++) { /* a fault may strike the last look (tests/shaky) */
         double start = now();
 
         injects(errors, 1);

@@ -1,4 +1,4 @@
-/* faults/entry.c - between uring.c and its ring: entries made shorter, answers that refuse.
+/* shaky/entry.c - between uring.c and its ring: entries made shorter, answers that refuse.
  *
  * Entries are looked at when they are about to be handed over.  A receive or send may lose a part
  * of its length.  One that is to be refused becomes an entry that does nothing, whose answer

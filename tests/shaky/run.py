@@ -1,9 +1,9 @@
 """run.py - the facade's programs with faults, many seeds of each, several at a time.
 
-    python3 tests/faults/run.py FOLDER [--seeds FIRST[-LAST]] [--jobs N] [PROGRAM ...]
+    python3 tests/shaky/run.py FOLDER [--seeds FIRST[-LAST]] [--jobs N] [PROGRAM ...]
 
-FOLDER has the programs (build/tests/faults).  Output is TAP: a line for a program and seed, and
-of one that fails what it said.  To look at one again: STOA_FAULTS=SEED FOLDER/faults-PROGRAM.
+FOLDER has the programs (build/tests/shaky).  Output is TAP: a line for a program and seed, and
+of one that fails what it said.  To look at one again: STOA_FAULTS=SEED FOLDER/shaky-PROGRAM.
 """
 import argparse
 import concurrent.futures
@@ -47,8 +47,8 @@ def run(program, seed):
 def main(arguments):
     o = ask(arguments)
     first, _, last = o.seeds.partition('-')
-    programs = sorted(p for p in o.folder.glob('faults-*') if p.is_file() and
-                      (not o.programs or p.name.removeprefix('faults-') in o.programs))
+    programs = sorted(p for p in o.folder.glob('shaky-*') if p.is_file() and
+                      (not o.programs or p.name.removeprefix('shaky-') in o.programs))
     runs = [(p, seed) for seed in range(int(first), int(last or first) + 1) for p in programs]
     print(f'TAP version 13\n1..{len(runs)}')
     failed = 0

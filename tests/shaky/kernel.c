@@ -1,4 +1,4 @@
-/* faults/kernel.c - between the library and the C library: calls that are cut short or refused.
+/* shaky/kernel.c - between the library and the C library: calls that are cut short or refused.
  *
  * The library's objects call __wrap_recv() where they call recv() when they are shipped.  What is
  * refused has not been done; what is shortened has been done for the shorter length.  Nothing

@@ -1,4 +1,4 @@
-/* faults/caller.c - between a test's body and the library: a caller who has read the header.
+/* shaky/caller.c - between a test's body and the library: a caller who has read the header.
  *
  * The header lets stoa_recv() and stoa_send() move less than asked for, and every call fail for
  * want of memory.  Test bodies count on neither, and rightly, for it does not happen to them
