@@ -26,6 +26,19 @@ extern "C" {
  * positive number, up to a millisecond, asks for short answers instead: the most to look
  * at a time, for as much processor time again at most.  A negative one forbids it; with 0
  * the environment's STOA_SPIN says, in microseconds.
+ *
+ * max_per_address: who comes beyond is reset.  An IPv6 address is its first 64 bits.  The default
+ * does not count this machine's own loopback address, behind which a proxy may be.
+ *
+ * first_byte, idle, min_rate: a client who is late is sent off: its handler is cancelled, and the
+ * connection is reset.  A value that is given holds always, and a tenth of it (of min_rate's 30
+ * seconds, 3) under pressure, which is 90 % of max_conns.  With 0 there is no limit while
+ * there is room; under pressure the first byte has 10 seconds, silence 60, and a byte a second is
+ * asked for; and clients are sent off only until the pressure is over.  A negative one
+ * is no limit ever.  They are looked at once a second, and are for TCP only.
+ *
+ * tell: a sentence without a newline, and the handler's arg.  It is called by all workers at once,
+ * and must not wait.
  */
 struct stoa_options {
     size_t size;         /* sizeof(struct stoa_options): the version of this struct */
@@ -41,6 +54,11 @@ struct stoa_options {
     uint64_t count;      /* serve: return after so many connections; 0 = never */
     double spin;         /* a worker looks so many seconds before it sleeps; see below */
     size_t stack;        /* a fiber's stack in bytes; 0 = 64 KiB; rounded up to a power of 2 */
+    unsigned max_per_address; /* serve: connections of one client address; 0 = 1024 */
+    double first_byte;        /* serve: seconds until either side says something; see below */
+    double idle;              /* serve: seconds without a byte; see below */
+    double min_rate;          /* serve: bytes a second on average, after 30 s; see below */
+    void (*tell)(const char *what, void *arg); /* serve: is told what befalls it; NULL = nobody */
 };
 
 /* Serve: accept for ever, and run handler on each connection in a fiber of its own.
@@ -86,6 +104,12 @@ STOA_API int stoa_stop(void);
 
 /* Has stoa_stop() been called?  For handlers whose clients stay: time to say goodbye. */
 STOA_API bool stoa_draining(void);
+
+/* Why the server has cancelled this connection's handler: "idle", "silent from the start", "too
+ * slow".  NULL: it has not, or because it stops.  For the handler's own fiber.  The text is
+ * constant.  Context: thread, fiber.
+ */
+STOA_API const char *stoa_cut_reason(void);
 
 /* Run a function as the first fiber of a new worker, on this thread.
  *

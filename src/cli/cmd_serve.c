@@ -72,6 +72,10 @@ enum key {
     KEY_NEXT_FREE,
     KEY_READY_FD,
     KEY_MODE,
+    KEY_PER_ADDRESS,
+    KEY_FIRST_BYTE,
+    KEY_IDLE,
+    KEY_MIN_RATE,
 };
 
 static const struct argp_option option_table[] = {
@@ -79,6 +83,10 @@ static const struct argp_option option_table[] = {
     {"count", KEY_COUNT, "N", 0, "Serve N connections (UDP: datagrams), then end", 0},
     {"timeout", KEY_TIMEOUT, "TIME", 0, "A client silent so long is sent off; exec: may run", 0},
     {"max-conns", KEY_MAX_CONNS, "N", 0, "Connections at once; others wait in the queue", 0},
+    {"max-per-address", KEY_PER_ADDRESS, "N", 0, "Connections of one client address (1024)", 0},
+    {"first-byte", KEY_FIRST_BYTE, "TIME", 0, "A client silent from the start is sent off", 0},
+    {"idle", KEY_IDLE, "TIME", 0, "So is a connection without a byte either way", 0},
+    {"min-rate", KEY_MIN_RATE, "N", 0, "So is one of fewer bytes a second, after 30s", 0},
     {"workers", KEY_WORKERS, "N", 0, "Threads (default: one per core)", 0},
     {"backend", KEY_BACKEND, "NAME", 0, "How fibers wait: epoll or uring", 0},
     {"backlog", KEY_BACKLOG, "N", 0, "Length of that queue (default: the most allowed)", 0},
@@ -131,6 +139,34 @@ static void parse_word(struct argp_state *state, struct serve *s, char *word)
     }
 }
 
+/* Never, which is 0 here, is negative there. */
+static double or_never(double wish)
+{
+    return wish > 0 ? wish : -1;
+}
+
+static error_t parse_limit(int key, char *arg, struct argp_state *state)
+{
+    struct stoa_options *o = &((struct serve *)state->input)->options;
+
+    switch (key) {
+    case KEY_PER_ADDRESS:
+        o->max_per_address = (unsigned)args_count(state, "--max-per-address", arg, 1, UINT32_MAX);
+        return 0;
+    case KEY_FIRST_BYTE:
+        o->first_byte = or_never(args_seconds(state, "--first-byte", arg));
+        return 0;
+    case KEY_IDLE:
+        o->idle = or_never(args_seconds(state, "--idle", arg));
+        return 0;
+    case KEY_MIN_RATE:
+        o->min_rate = or_never((double)args_count(state, "--min-rate", arg, 0, UINT32_MAX));
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
 static error_t parse_number(int key, char *arg, struct argp_state *state)
 {
     struct serve *s = state->input;
@@ -164,7 +200,7 @@ static error_t parse_number(int key, char *arg, struct argp_state *state)
         s->ready_fd = parse_ready_fd(state, arg);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_limit(key, arg, state);
     }
 }
 
@@ -265,6 +301,7 @@ static struct stoa_options serve_options(const struct serve *s)
     if (!s->handler->answer)
         o.timeout = 0;
     o.drain = drain_seconds > 0 ? drain_seconds : NO_TIME;
+    o.tell = log_told;
     return o;
 }
 
@@ -284,12 +321,20 @@ static int serve_datagrams(struct serve *s, struct listener *l)
     return stoa_run(datagram_loop, &d, &o);
 }
 
+static bool limits_clients(const struct stoa_options *o)
+{
+    return o->max_conns || o->max_per_address || o->first_byte != 0 || o->idle != 0 ||
+           o->min_rate != 0;
+}
+
 static bool fits(const struct serve *s, const struct listener *l)
 {
     if (!l->datagram)
         return true;
     if (!s->handler->answer)
         output_say(WHO, "%s: exec needs a stream, and this is UDP", s->at);
+    else if (limits_clients(&s->options))
+        output_say(WHO, "%s: a limit of clients has no meaning for UDP, which has none", s->at);
     else if (s->options.timeout > 0)
         output_say(WHO, "%s: --timeout has no meaning for UDP, which has no connections", s->at);
     else

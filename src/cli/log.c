@@ -149,6 +149,10 @@ static void reason_add(struct text *t, const struct visit *v, int error)
         text_add(t, sigabbrev_np(WTERMSIG(v->status)));
         text_add(t, error ? ", " : "");
     }
+    if (stoa_cut_reason()) {
+        text_add(t, stoa_cut_reason());
+        return;
+    }
     if (v->ran && !error)
         return;
     for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
@@ -203,6 +207,23 @@ void log_went(int conn, const struct visit *v, int error)
         seconds_add(&t, stay_ns);
         text_add(&t, ": ");
         reason_add(&t, v, error);
+    }
+    line_end(&t);
+}
+
+void log_told(const char *what, void *arg)
+{
+    struct text t;
+
+    (void)arg;
+    if (quiet_log)
+        return;
+    line_begin(&t, "told");
+    if (json_log) {
+        json_string(&t, "what", what);
+    } else {
+        text_add(&t, "stoa serve: ");
+        text_add(&t, what);
     }
     line_end(&t);
 }

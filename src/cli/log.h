@@ -20,6 +20,9 @@ void log_came(int conn, struct visit *v);
 /* It ends; error as a handler's talk() returns it. */
 void log_went(int conn, const struct visit *v, int error);
 
+/* What the server tells of itself; for stoa_options.tell. */
+void log_told(const char *what, void *arg);
+
 /* A datagram: told when it comes from another address than the one before. */
 void log_datagram(const struct stoa_addr *from, size_t len);
 

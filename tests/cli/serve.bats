@@ -505,3 +505,44 @@ END
     refused 2 "exec needs a stream" serve exec cat udp://127.0.0.1:0
     refused 2 "--timeout has no meaning for UDP" serve echo udp://127.0.0.1:0 --timeout 1s
 }
+
+# --- limits --------------------------------------------------------------------
+
+@test "--first-byte and --idle send silent clients off, and the log says why" {
+    serve echo 127.0.0.1:0 --first-byte 500ms --idle 1500ms
+    exec {conn}<>"/dev/tcp/$HOST/$PORT"
+    log_line
+    has "$LINE" came
+    log_line
+    has "$LINE" "went after 0 bytes in, 0 out"
+    has "$LINE" ": silent from the start"
+    exec {conn}>&-
+    exec {conn}<>"/dev/tcp/$HOST/$PORT"
+    echo word >&"$conn"
+    log_line
+    log_line
+    has "$LINE" "went after 5 bytes in, 5 out"
+    has "$LINE" ": idle"
+    exec {conn}>&-
+}
+
+@test "--max-per-address refuses who comes beyond, and the log says whom" {
+    serve echo 127.0.0.1:0 --max-per-address 1
+    exec {conn}<>"/dev/tcp/$HOST/$PORT"
+    echo word >&"$conn"
+    read -r -t "$PATIENCE" answer <&"$conn"
+    is answer "$answer" word
+    log_line
+    timeout "$PATIENCE" "$STOA" connect "$ADDR" </dev/null 3>&- || :
+    log_line
+    has "$LINE" "stoa serve: refused, as its address has its number already, which is 1: 127.0.0.1:"
+    exec {conn}>&-
+}
+
+@test "limits that are none are refused" {
+    refused 2 "not a number" serve echo :0 --max-per-address 0
+    refused 2 "not a time" serve echo :0 --idle soon
+    refused 2 "not a time" serve echo :0 --first-byte -1
+    refused 2 "not a number" serve echo :0 --min-rate 1.5
+    refused 2 "a limit of clients has no meaning for UDP" serve echo udp://127.0.0.1:0 --idle 1s
+}

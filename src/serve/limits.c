@@ -1,0 +1,311 @@
+/* limits.c - a worker's guard: who is overdue is told to end.
+ *
+ * Each connection stands in a wheel at the time when it may be overdue at the earliest.  Then
+ * the guard, a fiber, asks TCP (TCP_INFO: bytes and times) and either cancels the connection's
+ * fiber or puts it in again.  An idle connection is asked once in the time it may be idle;
+ * a message costs nothing.
+ *
+ * Pressure is 90 % of max_conns: then the times are a tenth, and those that were not given hold
+ * at all.  Only as many are told to end as it takes to be below that again: quiet clients are
+ * no harm while there is room.
+ *
+ * Limits: the guard looks once a second at most, and does not see a pressure that other workers
+ * are under before GUARD_SLEEPS_NS.  A handler under stoa_shield() ends when it likes.
+ *
+ * A dead peer.  Connections inherit from their listener: keep-alive finds an idle one after two
+ * minutes.  With data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to
+ * 2 minutes: a quarter of an hour in all.  Gaps of 1.2 s at most make that 18 s; so only a kernel
+ * that knows TCP_RTO_MAX_MS does it.  TCP_USER_TIMEOUT does not serve: with 20 s it was
+ * seen to end a live peer who had not read for 20 s, and an idle one whose keep-alive probe
+ * was lost, once (Linux 6.18; tcp_probe_timer() and tcp_keepalive_timer() say so).
+ *
+ * Source: tcp(7); <linux/tcp.h>, for the glibc's struct tcp_info ends before the counts.
+ */
+#include "serve/limits.h"
+
+#include "net/scope.h"
+#include "serve/group.h"
+
+#include <linux/tcp.h>
+
+#define SECOND_NS       ((uint64_t)1000000000)
+#define GUARD_RESTS_NS  SECOND_NS        /* between two looks */
+#define GUARD_SLEEPS_NS (10 * SECOND_NS) /* at most, while there are connections */
+#define LOOKS_IN_A_ROW  64               /* then others run: 0.1 ms */
+
+#define PER_ADDRESS_DEFAULT 1024
+#define MIN_RATE_DEFAULT    1.0
+#define GRACE_NS            (30 * SECOND_NS)
+
+/* What holds under pressure when no time was given. */
+static const struct times pressed_default = {
+    .first_ns = 10 * SECOND_NS,
+    .idle_ns = 60 * SECOND_NS,
+    .grace_ns = GRACE_NS,
+};
+
+/* A wish in seconds, 0 none and negative never, as a time at ease and one under pressure. */
+static void wish(double seconds, uint64_t usual_ns, uint64_t *at_ease, uint64_t *pressed)
+{
+    int64_t ns = scope_nanoseconds(seconds);
+
+    *at_ease = seconds == 0 || ns < 0 ? WHEEL_NEVER : (uint64_t)ns;
+    *pressed = seconds == 0 ? usual_ns : ns < 0 ? WHEEL_NEVER : (uint64_t)ns / 10;
+}
+
+int rules_init(struct rules *r, const struct stoa_options *o, unsigned max_conns,
+               const atomic_uint *nconn)
+{
+    const struct times *usual = &pressed_default;
+    double grace = o->min_rate > 0 ? (double)GRACE_NS / 1e9 : o->min_rate;
+
+    *r = (struct rules){.max_conns = max_conns, .nconn = nconn};
+    wish(o->first_byte, usual->first_ns, &r->at_ease.first_ns, &r->pressed.first_ns);
+    wish(o->idle, usual->idle_ns, &r->at_ease.idle_ns, &r->pressed.idle_ns);
+    wish(grace, usual->grace_ns, &r->at_ease.grace_ns, &r->pressed.grace_ns);
+    r->min_rate = o->min_rate > 0 ? o->min_rate : MIN_RATE_DEFAULT;
+    return addresses_init(&r->addresses,
+                          o->max_per_address ? o->max_per_address : PER_ADDRESS_DEFAULT,
+                          o->max_per_address == 0, max_conns);
+}
+
+void rules_fini(struct rules *r)
+{
+    addresses_fini(&r->addresses);
+}
+
+#ifndef TCP_RTO_MAX_MS /* Linux 6.15 */
+#define TCP_RTO_MAX_MS 44
+#endif
+
+void limits_notice_death(struct stoa_sock *listener)
+{
+    static const struct {
+        int level, option, value;
+    } wanted[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},       {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 10},    {IPPROTO_TCP, TCP_KEEPCNT, 6},
+        {IPPROTO_TCP, TCP_RTO_MAX_MS, 1200},
+    };
+    const struct backend_ops *ops = backend_here();
+    struct backend_sock *b = &listener->b;
+    int on = 0;
+    socklen_t len = sizeof(on);
+
+    if (b->family == AF_UNIX || ops->getopt(b, SOL_SOCKET, SO_KEEPALIVE, &on, &len) < 0 || on)
+        return;
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        (void)ops->setopt(b, wanted[i].level, wanted[i].option, &wanted[i].value,
+                          sizeof(wanted[i].value));
+}
+
+static uint64_t clock_ns(void)
+{
+    return backend_here()->now();
+}
+
+/* Are so many percent of max_conns there, without those who are told to end? */
+static bool is_full(const struct rules *r, unsigned percent)
+{
+    uint64_t nconn = atomic_load_explicit(r->nconn, memory_order_relaxed);
+    uint64_t ncut = atomic_load_explicit(&r->ncut, memory_order_relaxed);
+
+    return nconn > ncut && (nconn - ncut) * 100 >= (uint64_t)r->max_conns * percent;
+}
+
+static uint64_t later(uint64_t from_ns, uint64_t ns)
+{
+    return ns < WHEEL_NEVER - from_ns ? from_ns + ns : WHEEL_NEVER;
+}
+
+/* The first of the times a connection is overdue at, and what it is then. */
+struct verdict {
+    uint64_t at_ns;
+    const char *why;
+};
+
+static void consider(struct verdict *v, uint64_t at_ns, const char *why)
+{
+    if (at_ns < v->at_ns)
+        *v = (struct verdict){at_ns, why};
+}
+
+static struct verdict judge(const struct guarded *g, const struct times *t,
+                            const struct tcp_info *info, uint64_t now_ns)
+{
+    struct verdict v = {WHEEL_NEVER, NULL};
+    uint32_t quiet_ms = info->tcpi_last_data_recv < info->tcpi_last_data_sent
+                            ? info->tcpi_last_data_recv
+                            : info->tcpi_last_data_sent;
+    uint64_t quiet_ns = (uint64_t)quiet_ms * 1000000;
+    double said = (double)(info->tcpi_bytes_received + info->tcpi_bytes_acked);
+    double worth_ns = said / g->limits->rules->min_rate * 1e9;
+    uint64_t worth = worth_ns < 1e18 ? (uint64_t)worth_ns : WHEEL_NEVER;
+
+    if (info->tcpi_bytes_received == 0 && info->tcpi_bytes_sent == 0)
+        consider(&v, later(g->came_ns, t->first_ns), "silent from the start");
+    if (quiet_ns > now_ns - g->came_ns)
+        quiet_ns = now_ns - g->came_ns;
+    consider(&v, later(now_ns - quiet_ns, t->idle_ns), "idle");
+    if (t->grace_ns != WHEEL_NEVER)
+        consider(&v, later(g->came_ns, t->grace_ns > worth ? t->grace_ns : worth), "too slow");
+    return v;
+}
+
+/* What TCP knows of it.  False: it is closed, or nothing is known here. */
+static bool ask(const struct guarded *g, struct tcp_info *info)
+{
+    struct stoa_sock *so = sock_enter(g->conn);
+    socklen_t len = sizeof(*info);
+    int r;
+
+    if (!so)
+        return false;
+    r = backend_here()->getopt(&so->b, IPPROTO_TCP, TCP_INFO, info, &len);
+    sock_leave(so);
+    return r == 0 && len >= offsetof(struct tcp_info, tcpi_bytes_retrans);
+}
+
+static void look(struct limits *l, struct guarded *g)
+{
+    struct rules *r = l->rules;
+    const struct times *t = is_full(r, 90) ? &r->pressed : &r->at_ease;
+    uint64_t now_ns = clock_ns();
+    struct tcp_info info = {0};
+
+    if (!ask(g, &info))
+        return;
+    struct verdict v = judge(g, t, &info, now_ns);
+    if (v.at_ns > now_ns) {
+        wheel_add(&l->wheel, &g->due, v.at_ns);
+        return;
+    }
+    g->cut = v.why;
+    atomic_fetch_add(&r->ncut, 1);
+    group_cancel_fiber(g->fiber);
+}
+
+/* When a connection that has just come may be overdue; every other time is asked for then. */
+static uint64_t first_due(const struct guarded *g, const struct times *t)
+{
+    uint64_t ns = t->first_ns < t->idle_ns ? t->first_ns : t->idle_ns;
+
+    return later(g->came_ns, ns < t->grace_ns ? ns : t->grace_ns);
+}
+
+/* Pressure has begun or ended: other times hold for all. */
+static void see_pressure(struct limits *l)
+{
+    bool pressed = is_full(l->rules, 90);
+
+    if (pressed == l->pressed)
+        return;
+    l->pressed = pressed;
+    for (struct list *n = l->all.next; n != &l->all; n = n->next) {
+        struct guarded *g = CONTAINER(n, struct guarded, link);
+
+        if (g->cut)
+            continue;
+        wheel_cancel(&l->wheel, &g->due);
+        wheel_add(&l->wheel, &g->due,
+                  first_due(g, pressed ? &l->rules->pressed : &l->rules->at_ease));
+    }
+}
+
+static void rest(struct limits *l)
+{
+    uint64_t now_ns = clock_ns(), next_ns = wheel_next(&l->wheel);
+    uint64_t sleep_ns = is_full(l->rules, 50) ? GUARD_RESTS_NS : GUARD_SLEEPS_NS;
+    struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
+
+    if (list_empty(&l->all))
+        sleep_ns = WHEEL_NEVER;
+    if (next_ns < later(now_ns, GUARD_RESTS_NS))
+        next_ns = later(now_ns, GUARD_RESTS_NS);
+    l->until_ns = later(now_ns, sleep_ns) < next_ns ? later(now_ns, sleep_ns) : next_ns;
+    op.scope_ns = l->until_ns;
+    l->op = &op;
+    op_run(&op);
+    l->op = NULL;
+}
+
+static int guard(void *arg)
+{
+    struct limits *l = arg;
+    struct wheel_node *n;
+
+    while (!l->over) {
+        rest(l);
+        see_pressure(l);
+        wheel_advance(&l->wheel, clock_ns());
+        for (unsigned i = 1; !l->over && (n = wheel_fired(&l->wheel)); i++) {
+            look(l, CONTAINER(n, struct guarded, due));
+            if (i % LOOKS_IN_A_ROW == 0)
+                fiber_yield();
+        }
+    }
+    return 0;
+}
+
+static void wake_guard(struct limits *l)
+{
+    if (l->op && l->op->state == OP_WAITING)
+        op_complete(l->op, 0);
+}
+
+int limits_begin(struct limits *l, struct rules *r)
+{
+    int e;
+
+    *l = (struct limits){.rules = r};
+    list_init(&l->all);
+    wheel_init(&l->wheel, clock_ns());
+    l->group = stoa_group_open();
+    if (!l->group)
+        return -ENOMEM;
+    e = group_go(l->group, guard, l, NULL);
+    if (e == 0)
+        return 0;
+    limits_end(l);
+    return e;
+}
+
+void limits_end(struct limits *l)
+{
+    if (!l->group)
+        return;
+    l->over = true;
+    wake_guard(l);
+    stoa_group_join(l->group);
+    l->group = NULL;
+}
+
+int limits_enter(struct limits *l, struct guarded *g, int conn)
+{
+    const struct stoa_sock *so = sock_at(conn);
+    uint64_t now_ns = clock_ns(), sleep_ns = is_full(l->rules, 50) ? SECOND_NS : GUARD_SLEEPS_NS;
+    int r;
+
+    *g = (struct guarded){.limits = l, .fiber = fiber_self(), .came_ns = now_ns, .conn = conn};
+    if (so->peer_len == 0) /* nobody counts there: a UNIX client */
+        return 0;
+    r = addresses_enter(&l->rules->addresses, (const struct sockaddr *)&so->peer, &g->from);
+    if (r < 0)
+        return r;
+    list_add(&l->all, &g->link);
+    uint64_t due_ns = first_due(g, l->pressed ? &l->rules->pressed : &l->rules->at_ease);
+    wheel_add(&l->wheel, &g->due, due_ns);
+    if (due_ns < l->until_ns || later(now_ns, sleep_ns) < l->until_ns)
+        wake_guard(l);
+    return 0;
+}
+
+void limits_leave(struct guarded *g)
+{
+    if (list_linked(&g->link))
+        list_remove(&g->link);
+    wheel_cancel(&g->limits->wheel, &g->due);
+    addresses_leave(&g->limits->rules->addresses, g->from);
+    if (g->cut)
+        atomic_fetch_sub(&g->limits->rules->ncut, 1);
+}

@@ -1,0 +1,359 @@
+/* worker.c - a worker's work: accept, a fiber for each connection, and the end.
+ *
+ * The first fiber accepts, or takes what another worker deals out; each connection is a fiber of
+ * the worker's group.  When stoa_stop() comes, it takes what the kernel has accepted
+ * already, closes its listener, and joins the group within options.drain seconds: join cancels
+ * the rest.
+ *
+ * At max_conns the acceptor waits for a connection to end, and clients wait in the
+ * listener's queue.  At the descriptor limit stoa_accept() waits by itself.
+ */
+#include "serve/worker.h"
+
+#include "base/text.h"
+#include "net/error.h"
+#include "net/scope.h"
+#include "net/sock.h"
+#include "serve/group.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define QUEUE_MAX     65536 /* connections taken out of a queue after a stop */
+#define DRAIN_SECONDS 10
+
+/* A connection on its way to another worker. */
+struct deal {
+    struct post post;
+    struct worker *to;
+    int conn;
+};
+
+static void slot_posted(struct post *p)
+{
+    struct worker *w = CONTAINER(p, struct worker, slot_post);
+
+    pthread_mutex_lock(&w->server->lock);
+    w->slot_told = false;
+    pthread_mutex_unlock(&w->server->lock);
+    if (w->slot && w->slot->state == OP_WAITING)
+        op_complete(w->slot, 0);
+}
+
+/* A connection has ended: one who waits for that may accept again. */
+static void slot_free(struct server *sv)
+{
+    struct list *n;
+
+    atomic_fetch_sub(&sv->nconn, 1);
+    if (atomic_load(&sv->nwaiting) == 0)
+        return;
+    pthread_mutex_lock(&sv->lock);
+    n = list_shift(&sv->waiting);
+    if (n) {
+        struct worker *w = CONTAINER(n, struct worker, waiting);
+
+        atomic_fetch_sub(&sv->nwaiting, 1);
+        if (!w->slot_told)
+            loop_post(w->loop, &w->slot_post);
+        w->slot_told = true;
+    }
+    pthread_mutex_unlock(&sv->lock);
+}
+
+/* In words, to who asked for them. */
+static void tell(const struct server *sv, const struct text *what)
+{
+    if (sv->o.tell)
+        sv->o.tell(what->buf, sv->arg);
+}
+
+/* This client's address has enough: it is told by a reset, which leaves nothing behind.  Not
+ * in the frame of those who are served. */
+__attribute__((cold, noinline)) static void refuse(struct server *sv, int conn)
+{
+    char sentence[SENTENCE_MAX], peer[STOA_ADDR_TEXT_MAX];
+    struct stoa_addr a = {0};
+    struct text t;
+
+    (void)stoa_getpeername(conn, &a);
+    stoa_abort(conn);
+    a.type = 0;
+    stoa_addr_text(&a, peer, sizeof(peer));
+    text_init(&t, sentence, sizeof(sentence));
+    text_add(&t, "refused, as its address has its number already, which is ");
+    text_add_number(&t, sv->rules.addresses.max);
+    text_add(&t, ": ");
+    text_add(&t, peer);
+    tell(sv, &t);
+}
+
+static int serve_conn(void *arg)
+{
+    struct worker *w = fiber_self()->local.context;
+    struct server *sv = w->server;
+    int conn = (int)(intptr_t)arg;
+    struct guarded g;
+
+    if (unlikely(limits_enter(&w->limits, &g, conn) < 0)) {
+        refuse(sv, conn);
+        slot_free(sv);
+        return 0;
+    }
+    fiber_self()->local.context = &g;
+    if (sv->o.timeout > 0)
+        stoa_settimeout(conn, sv->o.timeout);
+    sv->handler(conn, sv->arg);
+    if (g.cut)
+        stoa_abort(conn); /* whom we have waited for enough */
+    else
+        stoa_close(conn);
+    limits_leave(&g);
+    slot_free(sv);
+    return 0;
+}
+
+const char *stoa_cut_reason(void)
+{
+    const struct local *me = &fiber_self()->local;
+
+    return me->entry == serve_conn ? ((const struct guarded *)me->context)->cut : NULL;
+}
+
+/* Run the handler on this worker; without memory for it the client is let go. */
+static void begin_conn(struct worker *w, int conn)
+{
+    if (group_go(w->group, serve_conn, (void *)(intptr_t)conn, w) == 0)
+        return;
+    stoa_close(conn);
+    slot_free(w->server);
+}
+
+static void dealt(struct post *p)
+{
+    struct deal *d = CONTAINER(p, struct deal, post);
+
+    begin_conn(d->to, d->conn);
+    free(d);
+}
+
+static void deal_conn(struct worker *w, int conn)
+{
+    struct server *sv = w->server;
+    struct worker *to = &sv->worker[sv->next];
+    struct deal *d = to == w ? NULL : malloc(sizeof(*d));
+
+    sv->next = (sv->next + 1) % sv->nworker;
+    if (!d) {
+        begin_conn(w, conn);
+        return;
+    }
+    *d = (struct deal){.post.run = dealt, .to = to, .conn = conn};
+    loop_post(to->loop, &d->post);
+}
+
+static bool ending(const struct worker *w)
+{
+    return loop_stopping() || atomic_load(&w->server->failed);
+}
+
+/* Wait until fewer than max_conns are served.  0; -ECANCELED. */
+static int await_slot(struct worker *w)
+{
+    struct server *sv = w->server;
+    struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
+    int r = 0;
+
+    while (r == 0 && !ending(w) && atomic_load(&sv->nconn) >= sv->max_conns) {
+        pthread_mutex_lock(&sv->lock);
+        list_add(&sv->waiting, &w->waiting);
+        atomic_fetch_add(&sv->nwaiting, 1);
+        pthread_mutex_unlock(&sv->lock);
+        w->slot = &op;
+        if (atomic_load(&sv->nconn) >= sv->max_conns)
+            r = (int)op_run(&op);
+        w->slot = NULL;
+        pthread_mutex_lock(&sv->lock);
+        if (list_linked(&w->waiting)) {
+            list_remove(&w->waiting);
+            atomic_fetch_sub(&sv->nwaiting, 1);
+        }
+        pthread_mutex_unlock(&sv->lock);
+    }
+    return r;
+}
+
+static void take_conn(struct worker *w, int conn)
+{
+    atomic_fetch_add(&w->server->nconn, 1);
+    if (w->server->dealing)
+        deal_conn(w, conn);
+    else
+        begin_conn(w, conn);
+}
+
+/* Clients whom the kernel has accepted for us: they are not lost by a stop. */
+static void take_queue(struct worker *w)
+{
+    int conn;
+
+    stoa_settimeout(w->listener, 0);
+    for (int n = 0; n < QUEUE_MAX && atomic_load(&w->server->nconn) < w->server->max_conns; n++) {
+        conn = stoa_accept(w->listener, NULL);
+        if (conn < 0)
+            break;
+        take_conn(w, conn);
+    }
+}
+
+/* The end of accepting: good, or our own fiber's cancellation. */
+static int stopped(const struct worker *w)
+{
+    return !ending(w) && scope_check(&fiber_self()->local) < 0 ? -ECANCELED : 0;
+}
+
+static int accept_all(struct worker *w)
+{
+    uint64_t count = w->server->o.count;
+    int conn;
+
+    for (uint64_t n = 0; !ending(w) && (count == 0 || n < count);) {
+        if (await_slot(w) < 0)
+            return stopped(w);
+        conn = stoa_accept(w->listener, NULL);
+        if (conn >= 0) {
+            take_conn(w, conn);
+            n++;
+        } else if (errno == ENOMEM || errno == ENFILE) {
+            sock_pause(ACCEPT_PAUSE_NS, WHEEL_NEVER);
+        } else {
+            return errno == ECANCELED ? stopped(w) : -errno;
+        }
+    }
+    return stopped(w);
+}
+
+static void over_posted(struct post *p)
+{
+    struct worker *w = CONTAINER(p, struct worker, over_post);
+
+    w->over = true;
+    if (w->until_over && w->until_over->state == OP_WAITING)
+        op_complete(w->until_over, 0);
+}
+
+/* A worker without a listener: connections come by messages, until it is over. */
+static void await_over(struct worker *w)
+{
+    struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
+
+    w->until_over = &op;
+    while (!w->over)
+        op_run(&op);
+    w->until_over = NULL;
+}
+
+static void tell_over(struct server *sv)
+{
+    for (int i = 1; i < sv->nworker; i++)
+        if (sv->dealing && sv->worker[i].started)
+            loop_post(sv->worker[i].loop, &sv->worker[i].over_post);
+}
+
+/* The process is to stop: whatever the acceptor waits for ends. */
+static void stop_acceptor(struct stopper *s)
+{
+    struct worker *w = CONTAINER(s, struct worker, stopper);
+
+    if (w->acceptor)
+        loop_interrupt(w->acceptor, -ECANCELED);
+}
+
+/* Wait until all handlers have ended, or the process is to stop. */
+static void await_handlers(struct worker *w)
+{
+    struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
+
+    while (w->group->nfiber > 0 && !ending(w) && scope_check(&fiber_self()->local) == 0) {
+        w->group->joiner = &op;
+        op_run(&op);
+        w->group->joiner = NULL;
+    }
+}
+
+static void listener_closes(struct worker *w)
+{
+    if (w->listener < 0)
+        return;
+    stoa_close(w->listener);
+    w->listener = -1;
+    tell_over(w->server);
+}
+
+/* After a stop: take whom the kernel has accepted, and give the handlers their time.  A
+ * shield, for the stop may have cancelled this fiber itself.  Join cancels who wants more. */
+static void drain(struct worker *w)
+{
+    struct stoa_scope scope;
+
+    stoa_shield(&scope, w->server->o.drain > 0 ? w->server->o.drain : DRAIN_SECONDS);
+    if (w->listener >= 0)
+        take_queue(w);
+    listener_closes(w);
+    stoa_group_join(w->group);
+    stoa_leave(&scope);
+}
+
+/* Take connections until there are no more to come.  0; negative errno with a note. */
+static int take_conns(struct worker *w)
+{
+    int r = limits_begin(&w->limits, &w->server->rules);
+
+    if (r < 0) {
+        error_out(VERB_SERVE, -1, r);
+    } else if (w->listener >= 0) {
+        limits_notice_death(sock_at(w->listener));
+        stoa_settimeout(w->listener, -1);
+        r = accept_all(w);
+    } else {
+        await_over(w);
+    }
+    if (r < 0)
+        error_move(&w->note, &fiber_self()->local.note);
+    return r;
+}
+
+int worker_work(struct worker *w)
+{
+    int r;
+
+    w->acceptor = fiber_self();
+    loop_on_stop(w->loop, &w->stopper);
+    r = take_conns(w);
+    if (!ending(w)) {
+        listener_closes(w);
+        if (r < 0)
+            stoa_group_cancel(w->group);
+        await_handlers(w);
+    }
+    loop_off_stop(&w->stopper);
+    w->acceptor = NULL;
+    if (ending(w))
+        drain(w);
+    else
+        stoa_group_join(w->group);
+    limits_end(&w->limits);
+    return r;
+}
+
+void worker_init(struct worker *w, struct server *sv)
+{
+    *w = (struct worker){
+        .server = sv,
+        .listener = -1,
+        .note.handle = -1,
+        .stopper.run = stop_acceptor,
+        .over_post.run = over_posted,
+        .slot_post.run = slot_posted,
+    };
+}

@@ -1,0 +1,60 @@
+/* worker.h - what a server's workers are, and a worker's work from listener to last handler.
+ *
+ * serve.c makes and starts them.
+ */
+#ifndef STOA_SERVE_WORKER_H
+#define STOA_SERVE_WORKER_H
+
+#include "backend/loop.h"
+#include "serve/limits.h"
+
+#include <pthread.h>
+#include <stoa.h>
+
+struct worker {
+    struct server *server;
+    struct loop *loop; /* its own, or the fiber's that called stoa_serve() */
+    int listener;      /* -1: connections are dealt to it */
+    int error;         /* negative errno of what ended it; 0 */
+    struct note note;
+    struct stoa_group *group;
+    struct limits limits;
+    struct stopper stopper;
+    struct fiber *acceptor; /* while it may be interrupted */
+    struct op *until_over;  /* what a worker without a listener waits on */
+    bool over;              /* no more connections will be dealt to it */
+    struct post over_post;
+    struct list waiting; /* in server->waiting */
+    struct op *slot;     /* what it waits on for a connection to end */
+    struct post slot_post;
+    bool slot_told; /* slot_post is on its way; under server->lock */
+    pthread_t thread;
+    bool started;
+};
+
+struct server {
+    void (*handler)(int conn, void *arg);
+    void *arg;
+    struct stoa_options o;
+    unsigned max_conns;
+    struct rules rules;
+    int nworker;
+    int next; /* whom the next connection is dealt to */
+    bool dealing;
+    atomic_uint nconn;
+    atomic_uint nwaiting;
+    atomic_bool failed; /* a worker could not start: all end */
+    pthread_mutex_t lock;
+    pthread_cond_t ready;
+    int nready;          /* workers whose loop stands; under lock */
+    struct list waiting; /* workers at max_conns; under lock */
+    struct worker *worker;
+};
+
+/* A worker that is yet to be started. */
+void worker_init(struct worker *w, struct server *sv);
+
+/* On a fiber of w->loop, with w->group open, which is joined.  0; negative errno with a note. */
+int worker_work(struct worker *w);
+
+#endif

@@ -1,0 +1,282 @@
+/* limits.c - stoa_serve()'s limits: silent, idle and slow clients, and too many of one address.
+ *
+ * The server runs in threads of its own, with each backend there is; the body is its clients.
+ */
+#include "backends.h"
+
+#include <math.h>
+#include <sys/socket.h>
+
+#define REASONS 64
+
+struct server {
+    struct text at;
+    int keep;
+    struct stoa_options o;
+    int rc;
+    int error;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    const char *cut[REASONS]; /* what handlers were told, in their order; under lock */
+    int ncut;
+    int ntold; /* refusals */
+    char told[256];
+};
+
+static void talk(int conn, void *arg)
+{
+    struct server *s = arg;
+    char buf[64];
+
+    EXPECT(!stoa_cut_reason());
+    for (ssize_t n; (n = stoa_recv(conn, buf, sizeof(buf), 0)) > 0;)
+        if (stoa_sendall(conn, buf, (size_t)n, 0) < 0)
+            break;
+    if (!stoa_cut_reason())
+        return;
+    EXPECT_EQ(errno, ECANCELED);
+    pthread_mutex_lock(&s->lock);
+    s->cut[s->ncut++] = stoa_cut_reason();
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void told(const char *what, void *arg)
+{
+    struct server *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    s->ntold++;
+    snprintf(s->told, sizeof(s->told), "%s", what);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void *serve(void *arg)
+{
+    struct server *s = arg;
+
+    s->rc = stoa_serve(s->at.c, talk, s, &s->o);
+    s->error = errno;
+    return NULL;
+}
+
+static int nothing(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static bool server_start(struct server *s, const char *backend)
+{
+    s->o.size = sizeof(s->o);
+    s->o.backend = backend;
+    s->o.tell = told;
+    if (stoa_run(nothing, NULL, &s->o) < 0)
+        return false; /* not to be had here */
+    pthread_mutex_init(&s->lock, NULL);
+    s->keep = port_keep(&s->at);
+    EXPECT_EQ(pthread_create(&s->thread, NULL, serve, s), 0);
+    return true;
+}
+
+static void server_join(struct server *s)
+{
+    EXPECT_EQ(pthread_join(s->thread, NULL), 0);
+    if (s->rc < 0)
+        t_fail(__FILE__, __LINE__, "stoa_serve: errno %d", s->error);
+    close(s->keep);
+}
+
+static const char *const backends[] = {"epoll", "uring"};
+#define EACH_BACKEND(b) for (size_t b = 0; b < sizeof(backends) / sizeof(backends[0]); b++)
+
+/* Seconds until the server has ended c, by a reset. */
+static double ended(int c)
+{
+    double since = now();
+    char byte;
+
+    EXPECT_ERR(stoa_recv(c, &byte, 1, 0), ECONNRESET);
+    EXPECT_OK(stoa_close(c));
+    return now() - since;
+}
+
+static void ask(int c)
+{
+    char buf[2];
+
+    EXPECT_OK(stoa_sendall(c, "hi", 2, 0));
+    EXPECT_EQ(stoa_recvall(c, buf, 2), 2);
+}
+
+TEST(who_never_says_a_word_is_sent_off)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s = {.o = {.first_byte = 0.5, .count = 2, .workers = 2}};
+
+        if (!server_start(&s, backends[b]))
+            continue;
+        int talks = dial_soon(s.at.c);
+        ask(talks);
+        int silent = dial_soon(s.at.c);
+        double took = ended(silent);
+        EXPECT_GE(took, 0.45);
+        EXPECT_LT(took, 5);
+        ask(talks);
+        EXPECT_OK(stoa_close(talks));
+        server_join(&s);
+        EXPECT_EQ(s.ncut, 1);
+        EXPECT_STR(s.cut[0], "silent from the start");
+    }
+}
+
+TEST(who_falls_silent_is_sent_off)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s = {.o = {.idle = 0.7, .count = 2}};
+
+        if (!server_start(&s, backends[b]))
+            continue;
+        int silent = dial_soon(s.at.c), talks = dial_soon(s.at.c);
+        ask(silent);
+        stoa_settimeout(silent, 0.3);
+        double since = now(), told_at = 0;
+        char byte;
+        while (told_at == 0 && now() - since < 10) {
+            ask(talks);
+            if (stoa_recv(silent, &byte, 1, 0) < 0 && errno == ECONNRESET)
+                told_at = now();
+        }
+        EXPECT_GE(told_at - since, 0.65);
+        EXPECT_LT(told_at - since, 5);
+        ask(talks);
+        EXPECT_OK(stoa_close(talks));
+        EXPECT_OK(stoa_close(silent));
+        server_join(&s);
+        EXPECT_EQ(s.ncut, 1);
+        EXPECT_STR(s.cut[0], "idle");
+    }
+}
+
+/* Two are 90 % of two; with one less there is room, and the other may stay. */
+TEST(under_pressure_the_slow_go_until_there_is_room)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s = {.o = {.min_rate = 1e9, .count = 2, .max_conns = 2, .workers = 1}};
+
+        if (!server_start(&s, backends[b]))
+            continue;
+        int c[2] = {dial_soon(s.at.c), dial_soon(s.at.c)};
+        int gone = -1;
+        double since = now();
+        char byte;
+        for (int i = 0; gone < 0 && now() - since < 15; i = 1 - i) {
+            stoa_settimeout(c[i], 0.05);
+            (void)stoa_sendall(c[i], "x", 1, 0);
+            ssize_t r = stoa_recv(c[i], &byte, 1, 0);
+            if (r == 0 || (r < 0 && errno != ETIME)) /* the send may have heard of the reset */
+                gone = i;
+        }
+        EXPECT_GE(now() - since, 2.9);
+        EXPECT_LT(now() - since, 10);
+        EXPECT_GE(gone, 0);
+        since = now();
+        stoa_settimeout(c[gone != 1], -1);
+        while (now() - since < 2) /* and is not looked at again */
+            ask(c[gone != 1]);
+        EXPECT_OK(stoa_close(c[0]));
+        EXPECT_OK(stoa_close(c[1]));
+        server_join(&s);
+        EXPECT_EQ(s.ncut, 1);
+        EXPECT_STR(s.cut[0], "too slow");
+    }
+}
+
+TEST(there_is_no_limit_of_time_while_there_is_room_or_when_it_is_forbidden)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s[3] = {
+            {.o = {.count = 1, .max_conns = 100}},
+            {.o = {.count = 1, .max_conns = 1, .first_byte = -1, .idle = -1, .min_rate = -1}},
+            {.o = {.count = 1, .max_conns = 100, .first_byte = 100, .idle = 100, .min_rate = 9}},
+        };
+        int c[3];
+        struct pollfd none;
+
+        if (!server_start(&s[0], backends[b]))
+            continue;
+        server_start(&s[1], backends[b]);
+        server_start(&s[2], backends[b]);
+        for (int i = 0; i < 3; i++)
+            c[i] = dial_soon(s[i].at.c);
+        EXPECT_EQ(poll(&none, 0, 3000), 0);
+        for (int i = 0; i < 3; i++) {
+            ask(c[i]);
+            EXPECT_OK(stoa_close(c[i]));
+            server_join(&s[i]);
+            EXPECT_EQ(s[i].ncut, 0);
+        }
+    }
+}
+
+/* The reset may be there before the dial has returned. */
+static void refused(struct server *s)
+{
+    int c = stoa_dial(s->at.c, NULL);
+
+    if (c >= 0)
+        EXPECT_LT(ended(c), 5);
+    else
+        EXPECT_EQ(errno, ECONNRESET);
+}
+
+static void so_many_of_one_address(const char *backend, int workers)
+{
+    struct server s = {.o = {.max_per_address = 3, .count = 5, .workers = workers}};
+    int c[3];
+
+    if (!server_start(&s, backend))
+        return;
+    for (int i = 0; i < 3; i++) {
+        c[i] = dial_soon(s.at.c);
+        ask(c[i]);
+    }
+    refused(&s);
+    for (int i = 0; i < 3; i++)
+        ask(c[i]);
+    pthread_mutex_lock(&s.lock);
+    EXPECT_EQ(s.ntold, 1);
+    EXPECT(strstr(s.told, "refused, as its address has its number already, which is 3: 127.0."));
+    pthread_mutex_unlock(&s.lock);
+    for (int i = 0; i < 3; i++)
+        EXPECT_OK(stoa_close(c[i]));
+    /* The server may not have seen the ends: this one is served or not, and is the fifth. */
+    int last = stoa_dial(s.at.c, NULL);
+    if (last >= 0) {
+        (void)stoa_shutdown(last, SHUT_WR);
+        (void)stoa_poll(last, POLLIN);
+        EXPECT_OK(stoa_close(last));
+    }
+    server_join(&s);
+}
+
+TEST(one_address_may_have_so_many_connections)
+{
+    EACH_BACKEND(b)
+    for (int workers = 1; workers < 4; workers++)
+        so_many_of_one_address(backends[b], workers);
+}
+
+TEST(limits_that_are_no_numbers_are_refused)
+{
+    for (int i = 0; i < 3; i++) {
+        struct stoa_options o = {.size = sizeof(o)};
+
+        *(double *[]){&o.first_byte, &o.idle, &o.min_rate}[i] = (double)NAN;
+        EXPECT_ERR(stoa_serve("127.0.0.1:0", talk, NULL, &o), EINVAL);
+        EXPECT_SAID("is no number");
+    }
+}
