@@ -31,12 +31,14 @@
 #include "backend/linger.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/spin.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 bool life_has_membarrier;
@@ -116,6 +118,7 @@ static void give_back(struct backend_sock *s)
         return;
     if (list_linked(&s->home_link))
         list_remove(&s->home_link);
+    atomic_store(&s->home, NULL); /* who comes with the old handle shall not look further */
     gone_hook(s);
 }
 
@@ -263,16 +266,28 @@ void life_leave_home(struct loop *l)
     pthread_mutex_unlock(&homes_lock);
 }
 
-/* Wait until no system call on s is under way; none waits any more, so it is soon. */
-static void calls_end(struct backend_sock *s, struct loop *home)
+/* Wait until no system call of a guest on s is under way.  None waits any more, but one that
+ * has just been woken needs a processor for it: it gets ours, whatever our priority is. */
+static void guests_end(struct backend_sock *s)
 {
-    if (home && home != loop_here && life_has_membarrier) {
-        CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0,
-              "membarrier(2), which the kernel had promised, is refused");
-        while (atomic_load(&home->holds) == s)
+    const struct timespec moment = {.tv_nsec = GUESTS_END_NS};
+
+    for (int tries = 0; atomic_load(&s->nguest) > 0; tries++) {
+        if (tries < SPIN_TRIES)
             sched_yield();
+        else
+            nanosleep(&moment, NULL);
     }
-    while (atomic_load(&s->nguest) > 0)
+}
+
+/* The same of home's, which does not wait in one. */
+static void home_ends(struct backend_sock *s, struct loop *home)
+{
+    if (!home || home == loop_here || !life_has_membarrier)
+        return;
+    CHECK(syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0,
+          "membarrier(2), which the kernel had promised, is refused");
+    while (atomic_load(&home->holds) == s)
         sched_yield();
 }
 
@@ -329,7 +344,7 @@ static int close_now(struct backend_sock *s, int fd, enum backend_close how)
 static int close_at_home(struct backend_sock *s, struct loop *home, enum backend_close how)
 {
     settle(home, s);
-    calls_end(s, home);
+    guests_end(s);
     return close_now(s, take_descriptor(s, home, how), how);
 }
 
@@ -343,7 +358,7 @@ static void close_handed(struct backend_sock *s, enum backend_close how)
         close_at_home(s, home, how);
         return;
     }
-    calls_end(s, NULL);
+    guests_end(s);
     close_now(s, take_descriptor(s, NULL, how), how);
 }
 
@@ -393,10 +408,11 @@ static int hand_over(struct backend_sock *s, struct loop *home, enum backend_clo
 /* Not on the home's thread. */
 static int close_elsewhere(struct backend_sock *s, enum backend_close how)
 {
+    guests_end(s);
     pthread_mutex_lock(&homes_lock);
     struct loop *home = atomic_load(&s->home);
 
-    calls_end(s, home);
+    home_ends(s, home);
     if (atomic_load(&s->nflight) > 0)
         return hand_over(s, home, how);
     int fd = take_descriptor(s, home, how);

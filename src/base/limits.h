@@ -36,6 +36,9 @@
 /* A close from elsewhere waits so long for a home that has the descriptor in its ring. */
 #define CLOSE_WAIT_NS ((uint64_t)100 * 1000 * 1000)
 
+/* A close looks so often whether those it has woken have left, and is asleep between. */
+#define GUESTS_END_NS ((long)50 * 1000)
+
 /* io_uring: how long a cancellation that may not have been heard is waited for. */
 #define SETTLE_ASK_NS ((uint64_t)10 * 1000 * 1000)
 
