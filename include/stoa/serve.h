@@ -85,11 +85,14 @@ STOA_API int stoa_serve(const char *at, void (*handler)(int conn, void *arg), vo
 /* The same on a listener of your own, from stoa_listen() or stoa_announce(): who asked for port
  * 0 can tell it before the first client comes.
  *
- *   s        the listener; it is closed when this returns
+ *   s        the listener; it is taken over: the handle is closed from the beginning, the
+ *            listener itself in the end
  *   options  NULL, or the fields marked serve
  *
- * Returns as stoa_serve(); EBADF, EINVAL: s is no handle or does not listen, or a bad option:
- * then s is left open.  Context: thread, fiber.
+ * Where s has options of its own (stoa_setsockopt()), one worker accepts for all.
+ * Returns as stoa_serve(); EBADF, EINVAL, EBUSY: s is no handle or does not listen, a bad
+ * option, or a file of stoa_makefile() is open on s: then s is left open.
+ * Context: thread, fiber.
  */
 STOA_API int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *arg,
                            const struct stoa_options *options);

@@ -1,8 +1,5 @@
 /* listener.c - announce, perhaps on the next free port, and say where.
  *
- * SO_REUSEPORT is asked for a TCP port so that each worker of stoa_serve() can have a
- * listener of its own; stoa_announce() still refuses a port that another process has.
- *
  * A UNIX path stays in the file system when its server ends, and the next one would have
  * to find out that nobody is behind it; so it is removed here, if it is still ours.
  *
@@ -96,7 +93,6 @@ int listener_open(struct listener *l, const char *at, const struct stoa_options 
                   const char *next_free)
 {
     struct stoa_options o = *options;
-    int one = 1;
 
     *l = (struct listener){0};
     l->socket = stoa_announce(at, &o);
@@ -109,9 +105,6 @@ int listener_open(struct listener *l, const char *at, const struct stoa_options 
     }
     if (look(l) < 0)
         return failed(l, at);
-    /* Now that no other program has the port, stoa_serve() may share it among workers.
-     * UNIX sockets refuse the option, and are shared in another way. */
-    stoa_setsockopt(l->socket, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
     look_at_path(l, at);
     return 0;
 }

@@ -67,8 +67,10 @@ static int bind_addr(struct stoa_sock *so, const struct stoa_addr *a, unsigned m
         if (r == 0 && backlog >= 0)
             r = ops->listen(&so->b, backlog);
     }
-    if (r == 0 && backlog >= 0)
+    if (r == 0 && backlog >= 0) {
+        so->backlog = backlog;
         atomic_store(&so->listening, true);
+    }
     return r;
 }
 
@@ -130,9 +132,13 @@ int stoa_listen(int s, int backlog)
 
     if (!so)
         return (int)error_out(VERB_LISTEN, s, -EBADF);
-    r = backend_here()->listen(&so->b, backlog < 0 ? INT32_MAX : backlog);
-    if (r == 0)
+    if (backlog < 0)
+        backlog = INT32_MAX;
+    r = backend_here()->listen(&so->b, backlog);
+    if (r == 0) {
+        so->backlog = backlog;
         atomic_store(&so->listening, true);
+    }
     sock_leave(so);
     return (int)error_out(VERB_LISTEN, s, r);
 }

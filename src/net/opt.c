@@ -246,6 +246,7 @@ int stoa_setsockopt(int s, int level, int option, const void *value, socklen_t l
         return (int)error_out(VERB_SETSOCKOPT, s, -EBADF);
     r = is_ours(level, option) ? -EINVAL
                                : backend_here()->setopt(&so->b, level, option, value, len);
+    atomic_store(&so->tuned, true);
     sock_leave(so);
     return (int)error_out_why(VERB_SETSOCKOPT, s, r, NULL,
                               is_ours(level, option) ? timeout_why : NULL);

@@ -153,6 +153,8 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
     atomic_store_explicit(&so->kept, 0, memory_order_relaxed);
     atomic_store_explicit(&so->nfile, 0, memory_order_relaxed);
     atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
+    atomic_store_explicit(&so->tuned, false, memory_order_relaxed);
+    so->backlog = INT32_MAX;
     so->peer_len = 0;
     so->b.forks = forks;
     life_begin(&so->b, fd, family, type, proto, so->generation);
@@ -344,6 +346,36 @@ int sock_close(int s, enum backend_close how)
     life_end_handle(&so->b);
     end_if_last(so, life);
     return 0;
+}
+
+int sock_take_over(int s)
+{
+    struct stoa_sock *so = sock_enter(s);
+    int fd, own;
+
+    if (!so)
+        return -EBADF;
+    int family = so->b.family, type = so->b.type, proto = so->b.proto, backlog = so->backlog;
+    bool listening = atomic_load(&so->listening), tuned = atomic_load(&so->tuned);
+    bool shared = atomic_load(&so->b.shared), lingers = atomic_load(&so->b.lingers);
+    uint32_t forks = so->b.forks;
+
+    sock_leave(so);
+    fd = sock_close(s, CLOSE_DETACH);
+    if (fd < 0)
+        return fd;
+    own = sock_make(fd, family, type, proto, forks);
+    if (own < 0) {
+        backend_drop(fd);
+        return own;
+    }
+    so = sock_at(own);
+    so->backlog = backlog;
+    atomic_store(&so->listening, listening);
+    atomic_store(&so->tuned, tuned);
+    atomic_store(&so->b.shared, shared);
+    atomic_store(&so->b.lingers, lingers);
+    return own;
 }
 
 int sock_file_opens(int s)

@@ -18,10 +18,12 @@
 struct stoa_sock {
     _Alignas(64) struct backend_sock b; /* first: the backends' part */
     atomic_bool listening;
+    atomic_bool tuned;        /* stoa_setsockopt() has set something */
     atomic_bool ended;        /* the peer's end of the stream has been read */
     atomic_bool deaf;         /* we have ended reading: what recv tells is not the peer's end */
     atomic_int kept;          /* sock_keep_error()'s; 0 = none */
     atomic_uint nfile;        /* open files of stoa_makefile() */
+    int backlog;              /* a listener's */
     uint32_t slot;            /* its place in the table, fixed for ever */
     uint32_t next_free;       /* in the table's queue of free slots */
     uint8_t generation;       /* of the handle that is, or will be, out */
@@ -116,6 +118,10 @@ uint64_t sock_until(int s);
 
 /* Close in one of the ways; detach gives the descriptor.  0, -EBADF, -EBUSY. */
 int sock_close(int s, enum backend_close how);
+
+/* The socket of s under another handle, which nobody knows: s is closed, its file is not.
+ * -EBADF, -EBUSY: s is as it was.  -ENOMEM, -ENFILE: the file is closed, too. */
+int sock_take_over(int s);
 
 /* A file of stoa_makefile() on s begins, and ends. */
 int sock_file_opens(int s);

@@ -82,11 +82,8 @@ static void *worker_thread(void *arg)
 /* The other workers' listeners, if the port can be shared. */
 static int more_listeners(struct server *sv)
 {
-    int first = sv->worker[0].listener;
-    int backlog = sv->o.backlog > 0 ? sv->o.backlog : -1;
-
     for (int i = 1; !sv->dealing && i < sv->nworker; i++) {
-        int s = share_listener(first, backlog);
+        int s = share_listener(sv->worker[0].listener);
 
         if (s < 0)
             return s;
@@ -255,7 +252,8 @@ int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *arg,
         return (int)error_out_why(VERB_SERVE, s, r, NULL, why);
     if (options)
         sv.o = *options;
-    return serve_fit(&sv, s);
+    r = sock_take_over(s);
+    return r < 0 ? (int)error_out(VERB_SERVE, s, r) : serve_fit(&sv, r);
 }
 
 int stoa_serve(const char *at, void (*handler)(int conn, void *arg), void *arg,

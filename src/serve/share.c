@@ -2,8 +2,9 @@
  *
  * The kernel deals the clients of a port out among the listeners of its SO_REUSEPORT group.
  * The option is set only once the first of them listens, so that no other program can have
- * shared the port before: docs/why/0004.  A listener that was given to us has it from its
- * giver or not at all, for he may share its file.
+ * shared the port before: docs/why/0004.  A listener that others may have, too, has it from
+ * them or not at all.  And one to which the program has given options of its own is not
+ * joined by others, for those would not have them.
  *
  * Source: socket(7), SO_REUSEPORT.
  */
@@ -17,9 +18,9 @@ bool share_possible(struct stoa_sock *so)
     int on = 1;
     socklen_t len = sizeof(on);
 
-    if (so->b.family == AF_UNIX)
+    if (so->b.proto != IPPROTO_TCP || atomic_load(&so->tuned))
         return false;
-    if (atomic_load(&so->b.shared))
+    if (life_is_shared(&so->b))
         return ops->getopt(&so->b, SOL_SOCKET, SO_REUSEPORT, &on, &len) == 0 && on;
     return ops->setopt(&so->b, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
 }
@@ -42,17 +43,17 @@ static int join_port(struct backend_sock *b, struct backend_sock *a)
     return ops->bind(b, (const struct sockaddr *)&own.sa, own.len);
 }
 
-int share_listener(int first, int backlog)
+int share_listener(int first)
 {
-    struct backend_sock *a = &sock_at(first)->b;
-    int s = stoa_socket(a->family, SOCK_STREAM, 0);
+    struct stoa_sock *so = sock_at(first);
+    int s = stoa_socket(so->b.family, SOCK_STREAM, 0);
     int r;
 
     if (s < 0)
         return -errno;
-    r = join_port(&sock_at(s)->b, a);
+    r = join_port(&sock_at(s)->b, &so->b);
     if (r == 0)
-        r = stoa_listen(s, backlog) < 0 ? -errno : 0;
+        r = stoa_listen(s, so->backlog) < 0 ? -errno : 0;
     if (r == 0)
         return s;
     stoa_close(s);

@@ -7,7 +7,7 @@
 /* May other listeners of ours join this one?  If so, they can from now on. */
 bool share_possible(struct stoa_sock *so);
 
-/* One more listener for first's port.  Its handle; negative errno. */
-int share_listener(int first, int backlog);
+/* One more listener for first's port, with its backlog.  Its handle; negative errno. */
+int share_listener(int first);
 
 #endif

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 struct server {
     const char *at;
@@ -326,6 +327,85 @@ static void serves_a_listener(const char *at, bool fiber)
     }
     server_join(&s);
     EXPECT_ERR(stoa_close(s.listener), EBADF);
+}
+
+static void leave(int conn, void *arg)
+{
+    (void)conn;
+    (void)arg;
+}
+
+static void *serve_on_two(void *arg)
+{
+    struct stoa_options o = {.size = sizeof(o), .workers = 2, .count = 0};
+
+    EXPECT_OK(stoa_serve_on(*(int *)arg, leave, NULL, &o));
+    return NULL;
+}
+
+/* How many listeners there are on a port of ours, by the kernel's word. */
+static int listeners(int port)
+{
+    FILE *f = fopen("/proc/net/tcp", "re");
+    char line[256], at[16];
+    int n = 0;
+
+    snprintf(at, sizeof(at), ":%04X ", (unsigned)port);
+    while (f && fgets(line, sizeof(line), f))
+        n += strstr(line, at) && strstr(line, " 0A ") && strstr(line, at) < strstr(line, " 0A ");
+    if (f)
+        fclose(f);
+    return n;
+}
+
+static void serve_and_count(int s, int expected)
+{
+    struct stoa_addr a;
+    struct text own;
+    pthread_t thread;
+
+    EXPECT_OK(stoa_getsockname(s, &a));
+    stoa_addr_text(&a, own.c, sizeof(own.c));
+    int port = atoi(strrchr(own.c, ':') + 1);
+
+    EXPECT_EQ(pthread_create(&thread, NULL, serve_on_two, &s), 0);
+    for (double start = now(); listeners(port) != expected && now() - start < 10;)
+        sched_yield();
+    EXPECT_EQ(listeners(port), expected);
+    stoa_stop();
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* The others would not have them: a device, keys, a filter. */
+TEST(a_listener_with_options_of_its_own_is_not_joined_by_others)
+{
+    int one = 1;
+    int s = stoa_announce("127.0.0.1:0", NULL);
+
+    serve_and_count(s, 2);
+    s = stoa_announce("127.0.0.1:0", NULL);
+    EXPECT_OK(stoa_setsockopt(s, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one)));
+    serve_and_count(s, 1);
+}
+
+/* The option would stay on the parent's open file: another program could share its port. */
+TEST(a_listener_of_our_parent_gets_no_SO_REUSEPORT)
+{
+    int on = 1, status;
+    socklen_t len = sizeof(on);
+    int s = stoa_announce("127.0.0.1:0", NULL);
+    pid_t child = fork();
+
+    if (child == 0) {
+        struct stoa_options o = {.size = sizeof(o), .workers = 2, .count = 0};
+
+        stoa_stop();
+        _exit(stoa_serve_on(s, leave, NULL, &o) < 0);
+    }
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_OK(stoa_getsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, &len));
+    EXPECT_EQ(on, 0);
+    EXPECT_OK(stoa_close(s));
 }
 
 TEST(a_listener_of_our_own_is_served)
