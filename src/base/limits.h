@@ -51,7 +51,7 @@
 #define LOOK_DISTURBED_NS ((uint64_t)50 * 1000)
 
 /* Accept: how long a full descriptor table is waited for, each time. */
-#define ACCEPT_PAUSE_NS ((uint64_t)100 * 1000 * 1000)
+#define ACCEPT_PAUSE_NS ((uint64_t)40 * 1000 * 1000)
 
 /* Accept: clients that are lost in their queue and passed over, in a row; more is no bad luck, but
  * a system that refuses us (EPERM of a filter). */

@@ -13,6 +13,7 @@
  *
  *   accept waits at EMFILE: the client stays in the queue, the processor stays idle.
  */
+#include "net/listen.h"
 #include "backend/life.h"
 #include "base/check.h"
 #include "base/text.h"
@@ -143,14 +144,14 @@ int stoa_listen(int s, int backlog)
     return (int)error_out(VERB_LISTEN, s, r);
 }
 
-static bool nothing_left(ssize_t r)
+bool listen_nothing_left(int r)
 {
     return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM;
 }
 
-/* A descriptor from the queue; at the limit, wait for one to be closed.  Who comes into the
- * queue, or what is closed, in the last of the time is still in time. */
-static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer)
+/* A descriptor from the queue; at the limit, if wanted, wait for one to be closed.  Who comes
+ * into the queue, or what is closed, in the last of the time is still in time. */
+static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer, bool patient)
 {
     int paused = 0;
 
@@ -158,7 +159,7 @@ static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer)
         peer->len = sizeof(peer->sa);
         ssize_t r = sock_run(s, op);
 
-        if (!nothing_left(r) || op_never_waits(op))
+        if (!patient || !listen_nothing_left((int)r) || op_never_waits(op))
             return r;
         if (paused == -ETIME)
             return paused;
@@ -175,7 +176,7 @@ static bool may_linger(const struct stoa_sock *so)
     return atomic_load_explicit(&so->b.lingers, memory_order_relaxed) || life_is_shared(&so->b);
 }
 
-static int accept_one(int s, struct stoa_addr *peer)
+static int accept_one(int s, struct stoa_addr *peer, bool patient)
 {
     struct op op = {
         .kind = OP_ACCEPT,
@@ -190,7 +191,7 @@ static int accept_one(int s, struct stoa_addr *peer)
     /* The listener may be closed afterwards, and its place another's. */
     int family = so->b.family, type = so->b.type, proto = so->b.proto;
     bool lingers = may_linger(so);
-    ssize_t fd = accept_fd(s, &op, peer);
+    ssize_t fd = accept_fd(s, &op, peer, patient);
 
     if (fd < 0)
         return (int)fd;
@@ -209,9 +210,16 @@ static int accept_one(int s, struct stoa_addr *peer)
 int stoa_accept(int s, struct stoa_addr *peer)
 {
     struct stoa_addr unwanted;
-    int conn = accept_one(s, peer ? peer : &unwanted);
+    int conn = accept_one(s, peer ? peer : &unwanted, true);
 
     return likely(conn >= 0) ? conn : (int)error_out(VERB_ACCEPT, s, conn);
+}
+
+int listen_accept(int s)
+{
+    struct stoa_addr unwanted;
+
+    return accept_one(s, &unwanted, false);
 }
 
 /* Announce at one address.  A handle. */

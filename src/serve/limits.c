@@ -9,8 +9,8 @@
  * at all.  Only as many are told to end as it takes to be below that again: quiet clients are
  * no harm while there is room.
  *
- * Limits: the guard looks once a second at most, and does not see a pressure that other workers
- * are under before GUARD_SLEEPS_NS.  A handler under stoa_shield() ends when it likes.
+ * Limits: the guard looks once a second at most.  A worker to which no client has come since half
+ * of max_conns were there does not see the pressure.  A handler under stoa_shield() ends when it likes.
  *
  * A dead peer.  Connections inherit from their listener: keep-alive finds an idle one after two
  * minutes.  With data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to
@@ -28,10 +28,9 @@
 
 #include <linux/tcp.h>
 
-#define SECOND_NS       ((uint64_t)1000000000)
-#define GUARD_RESTS_NS  SECOND_NS        /* between two looks */
-#define GUARD_SLEEPS_NS (10 * SECOND_NS) /* at most, while there are connections */
-#define LOOKS_IN_A_ROW  64               /* then others run: 0.1 ms */
+#define SECOND_NS      ((uint64_t)1000000000)
+#define GUARD_RESTS_NS SECOND_NS /* between two looks */
+#define LOOKS_IN_A_ROW 64        /* then others run: 0.1 ms */
 
 #define PER_ADDRESS_DEFAULT 1024
 #define MIN_RATE_DEFAULT    1.0
@@ -212,14 +211,19 @@ static void see_pressure(struct limits *l)
     }
 }
 
+/* How long the guard may be without a look at the pressure: for ever, while it is far.  A timer
+ * that is armed costs each turn of the loop a look at the clock. */
+static uint64_t sleeps_ns(const struct limits *l)
+{
+    return is_full(l->rules, 50) ? GUARD_RESTS_NS : WHEEL_NEVER;
+}
+
 static void rest(struct limits *l)
 {
     uint64_t now_ns = clock_ns(), next_ns = wheel_next(&l->wheel);
-    uint64_t sleep_ns = is_full(l->rules, 50) ? GUARD_RESTS_NS : GUARD_SLEEPS_NS;
+    uint64_t sleep_ns = sleeps_ns(l);
     struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
 
-    if (list_empty(&l->all))
-        sleep_ns = WHEEL_NEVER;
     if (next_ns < later(now_ns, GUARD_RESTS_NS))
         next_ns = later(now_ns, GUARD_RESTS_NS);
     l->until_ns = later(now_ns, sleep_ns) < next_ns ? later(now_ns, sleep_ns) : next_ns;
@@ -283,7 +287,7 @@ void limits_end(struct limits *l)
 int limits_enter(struct limits *l, struct guarded *g, int conn)
 {
     const struct stoa_sock *so = sock_at(conn);
-    uint64_t now_ns = clock_ns(), sleep_ns = is_full(l->rules, 50) ? SECOND_NS : GUARD_SLEEPS_NS;
+    uint64_t now_ns = clock_ns();
     int r;
 
     *g = (struct guarded){.limits = l, .fiber = fiber_self(), .came_ns = now_ns, .conn = conn};
@@ -295,7 +299,7 @@ int limits_enter(struct limits *l, struct guarded *g, int conn)
     list_add(&l->all, &g->link);
     uint64_t due_ns = first_due(g, l->pressed ? &l->rules->pressed : &l->rules->at_ease);
     wheel_add(&l->wheel, &g->due, due_ns);
-    if (due_ns < l->until_ns || later(now_ns, sleep_ns) < l->until_ns)
+    if (due_ns < l->until_ns || later(now_ns, sleeps_ns(l)) < l->until_ns)
         wake_guard(l);
     return 0;
 }

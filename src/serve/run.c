@@ -95,15 +95,22 @@ int run_cores(void)
     return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-unsigned run_descriptors(void)
+unsigned run_descriptors_allowed(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
         return INT32_MAX;
-    if (limit.rlim_cur <= (rlim_t)2 * SPARE_DESCRIPTORS)
-        return (unsigned)limit.rlim_cur / 2 + 1;
-    return (unsigned)limit.rlim_cur - SPARE_DESCRIPTORS;
+    return (unsigned)limit.rlim_cur;
+}
+
+unsigned run_descriptors(void)
+{
+    unsigned n = run_descriptors_allowed();
+
+    if (n == INT32_MAX)
+        return n;
+    return n <= 2 * SPARE_DESCRIPTORS ? n / 2 + 1 : n - SPARE_DESCRIPTORS;
 }
 
 struct first {

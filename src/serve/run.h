@@ -9,6 +9,9 @@
 /* Processors this process may use. */
 int run_cores(void);
 
+/* Descriptors that the process may have. */
+unsigned run_descriptors_allowed(void);
+
 /* Descriptors that connections may have, so that some are left for all else. */
 unsigned run_descriptors(void);
 

@@ -6,21 +6,26 @@
  * the rest.
  *
  * At max_conns the acceptor waits for a connection to end, and clients wait in the
- * listener's queue.  At the descriptor limit stoa_accept() waits by itself.
+ * listener's queue; so they do at the descriptor limit, where accept is tried again when a
+ * connection has ended, and every ACCEPT_PAUSE_NS, for others have descriptors, too.
  */
 #include "serve/worker.h"
 
 #include "base/text.h"
 #include "net/error.h"
+#include "net/listen.h"
 #include "net/scope.h"
 #include "net/sock.h"
 #include "serve/group.h"
+#include "serve/run.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 
 #define QUEUE_MAX     65536 /* connections taken out of a queue after a stop */
 #define DRAIN_SECONDS 10
+#define FULL_TOLD_NS  ((uint64_t)1000 * 1000 * 1000) /* between two sentences of it */
 
 /* A connection on its way to another worker. */
 struct deal {
@@ -28,6 +33,13 @@ struct deal {
     struct worker *to;
     int conn;
 };
+
+/* In words, to who asked for them. */
+static void tell(const struct server *sv, const struct text *what)
+{
+    if (sv->o.tell)
+        sv->o.tell(what->buf, sv->arg);
+}
 
 static void slot_posted(struct post *p)
 {
@@ -40,7 +52,7 @@ static void slot_posted(struct post *p)
         op_complete(w->slot, 0);
 }
 
-/* A connection has ended: one who waits for that may accept again. */
+/* A connection has ended: all who wait for that look whether a client is in their own queue. */
 static void slot_free(struct server *sv)
 {
     struct list *n;
@@ -49,8 +61,7 @@ static void slot_free(struct server *sv)
     if (atomic_load(&sv->nwaiting) == 0)
         return;
     pthread_mutex_lock(&sv->lock);
-    n = list_shift(&sv->waiting);
-    if (n) {
+    while ((n = list_shift(&sv->waiting))) {
         struct worker *w = CONTAINER(n, struct worker, waiting);
 
         atomic_fetch_sub(&sv->nwaiting, 1);
@@ -59,13 +70,6 @@ static void slot_free(struct server *sv)
         w->slot_told = true;
     }
     pthread_mutex_unlock(&sv->lock);
-}
-
-/* In words, to who asked for them. */
-static void tell(const struct server *sv, const struct text *what)
-{
-    if (sv->o.tell)
-        sv->o.tell(what->buf, sv->arg);
 }
 
 /* This client's address has enough: it is told by a reset, which leaves nothing behind.  Not
@@ -157,28 +161,83 @@ static bool ending(const struct worker *w)
     return loop_stopping() || atomic_load(&w->server->failed);
 }
 
+/* Is a client in the queue? */
+static bool someone_waits(const struct worker *w)
+{
+    stoa_settimeout(w->listener, 0);
+    bool waits = stoa_poll(w->listener, POLLIN) > 0;
+    stoa_settimeout(w->listener, -1);
+    return waits;
+}
+
+/* What stands in the way of the next client, and the cure.  r: what accept has said; 0: the number
+ * of connections. */
+static void full_sentence(const struct server *sv, int r, struct text *t)
+{
+    text_add(t, "clients wait in the queue, for ");
+    if (r == -ENFILE) {
+        text_add(t, "the system's descriptors are all in use; sysctl fs.file-max has their number");
+    } else if (r == -ENOMEM || r == -ENOBUFS) {
+        text_add(t, "there is no memory for the next; fewer connections (max_conns) need less");
+    } else {
+        text_add_number(t, r ? run_descriptors_allowed() : sv->max_conns);
+        text_add(t, r ? " of " : " connections are what ");
+        text_add_number(t, run_descriptors_allowed());
+        text_add(t, r ? " descriptors are in use" : " descriptors allow");
+        text_add(t, "; LimitNOFILE= of systemd, or ulimit -n, allows more");
+    }
+}
+
+/* Say so, once a second for all workers, if anybody waits.  Who chose max_conns knows it. */
+static void tell_full(struct worker *w, int r)
+{
+    struct server *sv = w->server;
+    uint64_t now_ns = backend_here()->now(), told_ns = atomic_load(&sv->full_told_ns);
+    char sentence[SENTENCE_MAX];
+    struct text t;
+
+    if (!sv->o.tell || (r == 0 && sv->o.max_conns) ||
+        (told_ns && now_ns - told_ns < FULL_TOLD_NS) || !someone_waits(w) ||
+        !atomic_compare_exchange_strong(&sv->full_told_ns, &told_ns, now_ns))
+        return;
+    text_init(&t, sentence, sizeof(sentence));
+    full_sentence(sv, r, &t);
+    tell(sv, &t);
+}
+
+/* Wait for the end of a connection, if there are at least nconn; for so long.  0; -ECANCELED. */
+static int await_end(struct worker *w, unsigned nconn, uint64_t ns)
+{
+    struct server *sv = w->server;
+    struct op op = {.kind = OP_EVENT, .timeout_ns = (int64_t)ns, .scope_ns = WHEEL_NEVER};
+    int r = 0;
+
+    pthread_mutex_lock(&sv->lock);
+    list_add(&sv->waiting, &w->waiting);
+    atomic_fetch_add(&sv->nwaiting, 1);
+    pthread_mutex_unlock(&sv->lock);
+    w->slot = &op;
+    if (atomic_load(&sv->nconn) >= nconn)
+        r = (int)op_run(&op);
+    w->slot = NULL;
+    pthread_mutex_lock(&sv->lock);
+    if (list_linked(&w->waiting)) {
+        list_remove(&w->waiting);
+        atomic_fetch_sub(&sv->nwaiting, 1);
+    }
+    pthread_mutex_unlock(&sv->lock);
+    return r == -ETIME ? 0 : r;
+}
+
 /* Wait until fewer than max_conns are served.  0; -ECANCELED. */
 static int await_slot(struct worker *w)
 {
     struct server *sv = w->server;
-    struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
     int r = 0;
 
     while (r == 0 && !ending(w) && atomic_load(&sv->nconn) >= sv->max_conns) {
-        pthread_mutex_lock(&sv->lock);
-        list_add(&sv->waiting, &w->waiting);
-        atomic_fetch_add(&sv->nwaiting, 1);
-        pthread_mutex_unlock(&sv->lock);
-        w->slot = &op;
-        if (atomic_load(&sv->nconn) >= sv->max_conns)
-            r = (int)op_run(&op);
-        w->slot = NULL;
-        pthread_mutex_lock(&sv->lock);
-        if (list_linked(&w->waiting)) {
-            list_remove(&w->waiting);
-            atomic_fetch_sub(&sv->nwaiting, 1);
-        }
-        pthread_mutex_unlock(&sv->lock);
+        tell_full(w, 0);
+        r = await_end(w, sv->max_conns, FULL_TOLD_NS);
     }
     return r;
 }
@@ -220,14 +279,17 @@ static int accept_all(struct worker *w)
     for (uint64_t n = 0; !ending(w) && (count == 0 || n < count);) {
         if (await_slot(w) < 0)
             return stopped(w);
-        conn = stoa_accept(w->listener, NULL);
+        conn = listen_accept(w->listener);
         if (conn >= 0) {
             take_conn(w, conn);
             n++;
-        } else if (errno == ENOMEM || errno == ENFILE) {
-            sock_pause(ACCEPT_PAUSE_NS, WHEEL_NEVER);
+        } else if (listen_nothing_left(conn)) {
+            tell_full(w, conn);
+            if (await_end(w, 0, ACCEPT_PAUSE_NS) < 0)
+                return stopped(w);
         } else {
-            return errno == ECANCELED ? stopped(w) : -errno;
+            error_out(VERB_ACCEPT, w->listener, conn);
+            return conn == -ECANCELED ? stopped(w) : conn;
         }
     }
     return stopped(w);

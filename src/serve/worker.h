@@ -43,7 +43,8 @@ struct server {
     bool dealing;
     atomic_uint nconn;
     atomic_uint nwaiting;
-    atomic_bool failed; /* a worker could not start: all end */
+    _Atomic uint64_t full_told_ns; /* when it was last told that clients must wait */
+    atomic_bool failed;            /* a worker could not start: all end */
     pthread_mutex_t lock;
     pthread_cond_t ready;
     int nready;          /* workers whose loop stands; under lock */

@@ -546,3 +546,76 @@ END
     refused 2 "not a number" serve echo :0 --min-rate 1.5
     refused 2 "a limit of clients has no meaning for UDP" serve echo udp://127.0.0.1:0 --idle 1s
 }
+
+# full WHY ARG...: more clients than descriptors.  The old ones are served, the others wait and
+# are not lost, the processor rests, and the log says WHY, once a second.
+full() {
+    local why=$1 tool=$STOA said=0
+    shift
+    printf '#!/bin/sh\nulimit -n 200\nexec "%s" "$@"\n' "$tool" >"$T/few"
+    chmod +x "$T/few"
+    STOA=$T/few
+    serve upper 127.0.0.1:0 "$@"
+    STOA=$tool
+    python3 - "$PORT" "$SERVER" <<'END'
+import os, select, socket, sys, time
+port, pid = int(sys.argv[1]), sys.argv[2]
+
+def ticks():
+    return sum(map(int, open(f'/proc/{pid}/stat').read().rsplit(')')[1].split()[11:13]))
+
+clients = []
+for _ in range(250):
+    clients.append(socket.create_connection(('127.0.0.1', port), 10))
+    clients[-1].send(b'a')
+ready = set()
+while new := set(select.select([c for c in clients if c not in ready], [], [], 1)[0]):
+    ready |= new
+served = [c for c in clients if c in ready]
+waiting = [c for c in clients if c not in ready]
+assert len(served) > 100 and len(waiting) > 40, len(served)
+before, since = ticks(), time.monotonic()
+time.sleep(2.5)
+busy = (ticks() - before) / os.sysconf('SC_CLK_TCK') / (time.monotonic() - since)
+for c in served:
+    assert c.recv(1) == b'A'
+    c.send(b'b')
+for c in served:
+    assert c.recv(1) == b'B'
+late, most = [], len(served)
+while waiting:
+    served.pop().close()
+    since = time.monotonic()
+    # Workers with a queue each may let in one each beyond the number.
+    news = select.select(waiting, [], [], 0.5 if most - len(served) < os.cpu_count() else 10)[0]
+    if news:
+        late.append(time.monotonic() - since)
+    for c in news:
+        assert c.recv(1) == b'A'
+        waiting.remove(c)
+        served.append(c)
+    assert most - len(served) <= os.cpu_count(), 'there is room, and nobody is served'
+late.sort()
+print(f'# {busy:.1%} of a processor, next one served after {late[len(late) // 2] * 1e3:.1f} ms, '
+      f'{late[-1] * 1e3:.1f} at most')
+assert busy < 0.04, busy
+assert late[len(late) // 2] < 0.05, late
+END
+    kill -TERM "$SERVER"
+    ended
+    while read -r -t 0.1 LINE <&"$LOG"; do
+        case $LINE in *"$why"*) said=$((said + 1)) ;; esac
+    done
+    echo "said $said times"
+    [ "$said" -ge 2 ] && [ "$said" -le 8 ]
+}
+
+@test "when descriptors are out clients wait, and the log tells the cure" {
+    for backend in epoll uring; do
+        full "200 of 200 descriptors are in use; LimitNOFILE=" --max-conns 199 --backend "$backend"
+    done
+}
+
+@test "when connections are as many as descriptors allow, clients wait" {
+    full "136 connections are what 200 descriptors allow; LimitNOFILE="
+}
