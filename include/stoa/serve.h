@@ -99,8 +99,8 @@ STOA_API int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *ar
 
 /* Ask every stoa_serve() and stoa_run() of the process to end.
  *
- * Listeners take no more connections; the handlers that run have options.drain
- * seconds, then they are cancelled.  The first fiber of each stoa_run() is
+ * Listeners let no new client begin, and whom the kernel has accepted is served; handlers have
+ * options.drain seconds, then they are cancelled.  The first fiber of each stoa_run() is
  * cancelled.  Returns 0.  Context: thread, fiber, signal handler.
  */
 STOA_API int stoa_stop(void);

@@ -10,7 +10,8 @@
  * no harm while there is room.
  *
  * Limits: the guard looks once a second at most.  A worker to which no client has come since half
- * of max_conns were there does not see the pressure.  A handler under stoa_shield() ends when it likes.
+ * of max_conns were there does not see the pressure.  A handler under stoa_shield() ends when it
+ * likes.
  *
  * A dead peer.  Connections inherit from their listener: keep-alive finds an idle one after two
  * minutes.  With data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to

@@ -20,10 +20,13 @@
 #include "serve/run.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 
 #define QUEUE_MAX     65536 /* connections taken out of a queue after a stop */
+#define HANDSHAKE_NS  ((uint64_t)250 * 1000 * 1000)
 #define DRAIN_SECONDS 10
 #define FULL_TOLD_NS  ((uint64_t)1000 * 1000 * 1000) /* between two sentences of it */
 
@@ -251,17 +254,47 @@ static void take_conn(struct worker *w, int conn)
         begin_conn(w, conn);
 }
 
-/* Clients whom the kernel has accepted for us: they are not lost by a stop. */
+/* The listener lets no new client begin: SYNs are dropped, what else comes passes.  False: they
+ * are not.  Not where others may have the listener, and go on with it. */
+static bool stop_begins(struct worker *w)
+{
+    struct sock_filter drop_syns[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, offsetof(struct tcphdr, th_flags)),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TH_SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {sizeof(drop_syns) / sizeof(drop_syns[0]), drop_syns};
+    struct backend_sock *b = &sock_at(w->listener)->b;
+
+    return b->family != AF_UNIX && !life_is_shared(b) &&
+           backend_here()->setopt(b, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
+}
+
+/* Clients whom the kernel has accepted for us, or is about to: they are not lost by a stop.  Those
+ * in the middle of their handshake have HANDSHAKE_NS to end it. */
 static void take_queue(struct worker *w)
 {
-    int conn;
+    struct server *sv = w->server;
+    uint64_t scope_ns = scope_until(&fiber_self()->local), now_ns = backend_here()->now();
+    uint64_t until_ns = now_ns + (stop_begins(w) ? HANDSHAKE_NS : 0);
+    int r = 0;
 
-    stoa_settimeout(w->listener, 0);
-    for (int n = 0; n < QUEUE_MAX && atomic_load(&w->server->nconn) < w->server->max_conns; n++) {
-        conn = stoa_accept(w->listener, NULL);
-        if (conn < 0)
-            break;
-        take_conn(w, conn);
+    for (int n = 0; n < QUEUE_MAX && r >= 0 && now_ns < scope_ns;) {
+        if (atomic_load(&sv->nconn) >= sv->max_conns) {
+            r = await_end(w, sv->max_conns, scope_ns - now_ns);
+        } else {
+            double left = until_ns > now_ns ? (double)(until_ns - now_ns) / 1e9 : 0;
+
+            stoa_settimeout(w->listener, left);
+            r = listen_accept(w->listener);
+            if (r >= 0)
+                take_conn(w, r);
+            else if (listen_nothing_left(r))
+                r = await_end(w, 0, ACCEPT_PAUSE_NS);
+            n++;
+        }
+        now_ns = backend_here()->now();
     }
 }
 

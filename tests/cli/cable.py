@@ -52,8 +52,9 @@ def serve(build, backend):
     """(process, address)"""
     reads, writes = os.pipe()
     server = subprocess.Popen(
-        [build + '/src/cli/stoa', 'serve', 'exec', 'exec cat /dev/zero', NEAR + ':0', '--json', '--backend', backend,
-         '--ready-fd', str(writes)], pass_fds=[writes], stderr=subprocess.PIPE, text=True)
+        [build + '/src/cli/stoa', 'serve', 'exec', 'exec cat /dev/zero', NEAR + ':0', '--json',
+         '--backend', backend, '--ready-fd', str(writes)],
+        pass_fds=[writes], stderr=subprocess.PIPE, text=True)
     os.close(writes)
     with open(reads, encoding='ascii') as file:
         return server, file.read().strip().removeprefix('tcp://')
