@@ -52,7 +52,7 @@ struct backend_sock {
     _Atomic(struct loop *) home; /* whose fibers use it without locks; NULL = nobody's */
     struct list ops;             /* home's: operations that wait, in order */
     uint8_t armed;               /* home's: enum armed, what epoll has been told */
-    uint8_t heard;               /* home's: enum heard, what epoll has told */
+    uint8_t heard;               /* home's: the backend's enum heard, what it has been told */
     uint8_t family;              /* AF_*, fixed when the socket is made */
     uint8_t type;                /* SOCK_*, likewise */
     atomic_uint nwaiter;         /* how many, readable without the lock */
@@ -63,15 +63,15 @@ struct backend_sock {
     _Atomic uint8_t handed;      /* how it is closed, + 1, once that is left to home */
     _Atomic int64_t timeout_ns;  /* the facade's: < 0: none; 0: never wait */
 
-    atomic_uint nflight;   /* home writes: operations in the kernel's hands, uring's */
-    atomic_bool shared;    /* others may have the open file: the facade's word */
-    atomic_bool guarded;   /* O_NONBLOCK is on for one call: kernel.c */
-    atomic_bool lingers;   /* SO_LINGER may have been set */
-    uint16_t proto;        /* IPPROTO_*, fixed like type; a TCP socket's is IPPROTO_TCP */
-    uint32_t forks;        /* how often the process had forked before fd was made */
-    struct list waiters;   /* of guests: struct waiter */
-    struct list home_link; /* in home's list of its sockets */
-    struct post tell;      /* to home: something has ended; see life.c */
+    atomic_uint nflight;    /* home writes: operations in the kernel's hands, uring's */
+    atomic_bool shared;     /* others may have the open file: the facade's word */
+    atomic_bool guarded;    /* O_NONBLOCK is on for one call: kernel.c */
+    atomic_bool lingers;    /* SO_LINGER may have been set */
+    uint16_t proto;         /* IPPROTO_*, fixed like type; a TCP socket's is IPPROTO_TCP */
+    _Atomic uint32_t forks; /* how often the process had forked before fd was made */
+    struct list waiters;    /* of guests: struct waiter */
+    struct list home_link;  /* in home's list of its sockets */
+    struct post tell;       /* to home: something has ended; see life.c */
 };
 
 enum op_kind {
@@ -94,7 +94,7 @@ enum op_state {
 };
 
 /* One call that may wait.  The caller fills what the call means, zero is the rest.  What a loop
- * needs to complete it is in the first 72 bytes. */
+ * needs to complete it comes first. */
 struct op {
     uint8_t kind;
     uint8_t stage; /* the kernel's calls': connect is under way */

@@ -88,11 +88,12 @@ static ssize_t guest_try(struct op *op)
 static bool waiter_link(struct waiter *w, struct backend_sock *s)
 {
     spin_lock(&s->lock);
+    atomic_fetch_add(&s->nwaiter, 1); /* then look: who closes does it the other way round */
     bool fits = life_fits(atomic_load(&s->life), w->life);
-    if (fits) {
+    if (fits)
         list_add(&s->waiters, &w->link);
-        atomic_fetch_add(&s->nwaiter, 1);
-    }
+    else
+        atomic_fetch_sub(&s->nwaiter, 1);
     spin_unlock(&s->lock);
     return fits;
 }

@@ -117,26 +117,22 @@ struct guard {
     struct timeval before;
 };
 
-static long bound_usec; /* what the kernel makes of GUARD_USEC: it rounds up to its ticks */
-
-static void learn_bound(void)
-{
-    struct timeval bound = {.tv_usec = GUARD_USEC};
-    socklen_t len = sizeof(bound);
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, len);
-    getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, &len);
-    bound_usec = bound.tv_usec;
-    close(fd);
-}
+/* What the kernel makes of GUARD_USEC, which it rounds up to its ticks; 0 = not known yet. */
+static _Atomic long bound_usec;
 
 static bool is_ours(const struct timeval *t)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    return t->tv_sec == 0 && t->tv_usec > 0 && t->tv_usec == atomic_load(&bound_usec);
+}
 
-    pthread_once(&once, learn_bound);
-    return t->tv_sec == 0 && t->tv_usec == bound_usec;
+static void set_bound(int fd, int option)
+{
+    struct timeval bound = {.tv_usec = GUARD_USEC};
+    socklen_t len = sizeof(bound);
+
+    if (setsockopt(fd, SOL_SOCKET, option, &bound, len) == 0 && atomic_load(&bound_usec) == 0 &&
+        getsockopt(fd, SOL_SOCKET, option, &bound, &len) == 0 && bound.tv_sec == 0)
+        atomic_store(&bound_usec, bound.tv_usec);
 }
 
 /* Nobody else has the open file: until guard_back() no other call of ours turns the flag back.
@@ -151,13 +147,12 @@ static struct guard guard_alone(struct backend_sock *s, int fd)
 static struct guard guard_shared(int fd, int option)
 {
     struct guard g = {.flags = nonblock_on(fd), .option = option};
-    struct timeval bound = {.tv_usec = GUARD_USEC};
     socklen_t len = sizeof(g.before);
 
     getsockopt(fd, SOL_SOCKET, option, &g.before, &len);
     if (is_ours(&g.before)) /* another call's, which is under way */
         g.before = (struct timeval){0};
-    setsockopt(fd, SOL_SOCKET, option, &bound, sizeof(bound));
+    set_bound(fd, option);
     return g;
 }
 
@@ -193,26 +188,31 @@ static ssize_t try_accept(struct op *op, int fd)
     return r;
 }
 
-static atomic_bool connecting; /* a socket that is shared */
+static pthread_mutex_t connecting = PTHREAD_MUTEX_INITIALIZER; /* a socket that is shared */
 
 void kernel_in_child(void)
 {
-    atomic_store(&connecting, false);
+    pthread_mutex_init(&connecting, NULL);
 }
 
 static ssize_t connect_once(struct op *op, int fd)
 {
     bool shared = life_is_shared(op->sock);
     struct guard g;
+    int before = PTHREAD_CANCEL_ENABLE;
 
-    while (shared && atomic_exchange(&connecting, true))
-        sched_yield();
+    if (shared) { /* who is cancelled under the lock would keep it */
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+        pthread_mutex_lock(&connecting);
+    }
     g = shared ? guard_shared(fd, SO_SNDTIMEO) : guard_alone(op->sock, fd);
     ssize_t r = result(connect(fd, op->sa, *op->sa_len));
 
     guard_back(&g, fd);
-    if (shared)
-        atomic_store(&connecting, false);
+    if (shared) {
+        pthread_mutex_unlock(&connecting);
+        pthread_setcancelstate(before, NULL);
+    }
     return r;
 }
 

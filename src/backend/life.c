@@ -320,6 +320,9 @@ static int close_descriptor(int fd, enum backend_close how)
     case CLOSE_POLITE:
         linger_close(fd);
         return 0;
+    case CLOSE_SHARED:
+        linger_close_shared(fd);
+        return 0;
     default:
         close(fd);
         return 0;

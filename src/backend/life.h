@@ -135,7 +135,8 @@ extern _Atomic uint32_t life_forks;
 static inline bool life_is_shared(const struct backend_sock *s)
 {
     return atomic_load_explicit(&s->shared, memory_order_relaxed) ||
-           s->forks != atomic_load_explicit(&life_forks, memory_order_relaxed);
+           atomic_load_explicit(&s->forks, memory_order_relaxed) !=
+               atomic_load_explicit(&life_forks, memory_order_relaxed);
 }
 
 /* A socket for a descriptor: alive, nobody's home.  s->forks is the caller's. */

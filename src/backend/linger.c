@@ -151,7 +151,7 @@ static int start(void)
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_fd < 0)
         return -errno;
-    r = thread_start(run);
+    r = thread_start(run, NULL);
     if (r < 0) {
         close(epoll_fd);
         epoll_fd = -1;
@@ -239,13 +239,32 @@ static int hand_over(int fd, uint64_t left)
     return r;
 }
 
-void linger_forbid(int fd)
+/* Does close(2) wait for the peer, whatever O_NONBLOCK says? */
+static bool close_waits(int fd)
 {
     struct linger how;
     socklen_t len = sizeof(how);
 
-    if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &how, &len) == 0 && how.l_onoff && how.l_linger > 0)
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(how));
+    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &how, &len) == 0 && how.l_onoff &&
+           how.l_linger > 0;
+}
+
+void linger_forbid(int fd)
+{
+    if (close_waits(fd))
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){0}, sizeof(struct linger));
+}
+
+static void *close_slowly(void *fd)
+{
+    close((int)(intptr_t)fd);
+    return NULL;
+}
+
+void linger_close_shared(int fd)
+{
+    if (!close_waits(fd) || thread_start(close_slowly, (void *)(intptr_t)fd) < 0)
+        close(fd);
 }
 
 void linger_close(int fd)

@@ -8,4 +8,8 @@ void linger_close(int fd);
 /* With SO_LINGER and a time close(2) waits, whatever O_NONBLOCK says.  Here it shall not. */
 void linger_forbid(int fd);
 
+/* Close fd, which others may have, and whose SO_LINGER is theirs as well: where close(2) would
+ * wait, a thread does. */
+void linger_close_shared(int fd);
+
 #endif

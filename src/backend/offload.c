@@ -130,7 +130,7 @@ static int enqueue(struct job *j)
 
     pthread_mutex_lock(&lock);
     if (nidle <= nqueued && nhelper < HELPERS_MAX) {
-        r = thread_start(help);
+        r = thread_start(help, NULL);
         nhelper += r == 0;
     }
     if (nhelper > 0)

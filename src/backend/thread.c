@@ -3,7 +3,7 @@
 
 #include <signal.h>
 
-int thread_start(void *(*run)(void *arg))
+int thread_start(void *(*run)(void *arg), void *arg)
 {
     pthread_attr_t attr;
     sigset_t all, before;
@@ -13,7 +13,7 @@ int thread_start(void *(*run)(void *arg))
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int r = pthread_create(&t, &attr, run, NULL);
+    int r = pthread_create(&t, &attr, run, arg);
     pthread_attr_destroy(&attr);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -r;

@@ -5,9 +5,9 @@
 #include <pthread.h>
 #include <time.h>
 
-/* Start a thread that nobody joins, with all signals blocked: they are the program's.
- * 0, negative errno. */
-int thread_start(void *(*run)(void *arg));
+/* Start a thread for run(arg) that nobody joins, with all signals blocked: they are the
+ * program's.  0, negative errno. */
+int thread_start(void *(*run)(void *arg), void *arg);
 
 /* Make a condition whose times are the monotonic clock's. */
 void thread_cond_init(pthread_cond_t *c);

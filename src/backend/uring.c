@@ -3,11 +3,12 @@
  * A receive or send does not enter the kernel: it leaves an entry in the ring and parks.
  * When no fiber is ready, the worker's turn hands over all entries of the round in one
  * io_uring_enter(2), waits in it, and makes ready the fibers whose answers have come.
- * Under load a round shares the price of a system call.  A send that would be alone in its
- * round is made at once instead.
+ * Under load a round shares the price of a system call.  What gains nothing by a round is made
+ * at once instead: is_for_now().
  *
  * What the ring has no call for, or one that means something else, goes the epoll way: an
- * attempt (kernel.h), an entry that waits for readiness, another attempt.  So does a
+ * attempt (kernel.h), an entry that waits for readiness, another attempt.  stoa_poll() is an
+ * entry from the start, and what that tells is believed where nobody else waits.  So does a
  * receive on an open file with O_NONBLOCK where the kernel's ring refuses to wait for it.
  *
  * What holds:

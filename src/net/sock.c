@@ -156,7 +156,7 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
     atomic_store_explicit(&so->tuned, false, memory_order_relaxed);
     so->backlog = INT32_MAX;
     so->peer_len = 0;
-    so->b.forks = forks;
+    atomic_store_explicit(&so->b.forks, forks, memory_order_relaxed);
     life_begin(&so->b, fd, family, type, proto, so->generation);
     return (int)((uint32_t)so->generation << SLOT_BITS | so->slot);
 }
@@ -358,7 +358,7 @@ int sock_take_over(int s)
     int family = so->b.family, type = so->b.type, proto = so->b.proto, backlog = so->backlog;
     bool listening = atomic_load(&so->listening), tuned = atomic_load(&so->tuned);
     bool shared = atomic_load(&so->b.shared), lingers = atomic_load(&so->b.lingers);
-    uint32_t forks = so->b.forks;
+    uint32_t forks = atomic_load(&so->b.forks);
 
     sock_leave(so);
     fd = sock_close(s, CLOSE_DETACH);

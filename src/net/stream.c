@@ -57,11 +57,11 @@ static ssize_t odd_len(enum verb verb, int s, size_t len)
     return len > SSIZE_MAX ? error_out_len(verb, s) : error_out(verb, s, sock_check(s, 0, 0));
 }
 
-/* Does it say what has become of the connection, rather than of this call? */
+/* Has the connection ended with it?  Others are of this call, or, with IP_RECVERR, soft: the
+ * stream goes on. */
 static bool is_of_the_connection(ssize_t r)
 {
-    return r == -ECONNRESET || r == -ETIMEDOUT || r == -EHOSTUNREACH || r == -ENETUNREACH ||
-           r == -EPIPE || r == -ECONNREFUSED || r == -EPROTO;
+    return r == -ECONNRESET || r == -ETIMEDOUT || r == -EPIPE;
 }
 
 /* MSG_WAITALL: all of len, or what had come when the stream ended or failed. */

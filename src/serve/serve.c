@@ -2,8 +2,8 @@
  *
  * Each worker is a thread with a loop.  Where the port can be shared (TCP) each has a
  * listener of its own in the port's SO_REUSEPORT group, and the kernel deals the
- * clients out.  Where it cannot (UNIX paths, inherited sockets without the option, a
- * limited count or number) the first worker accepts and deals them out by messages, in turn.
+ * clients out.  Where it cannot (share.c; a limited count or number) the first worker
+ * accepts and deals them out by messages, in turn.
  *
  * What a worker does is in worker.c.
  *

@@ -414,11 +414,14 @@ ON_EVERY_BACKEND(after_SHUT_RD_a_close_loses_nothing)
 TEST(close_does_not_wait_whatever_SO_LINGER_says)
 {
     NOT_SIMULATED("it would wait in the kernel's close(2)");
-    for (int ended = 0; ended < 2; ended++) {
+    for (int which = 0; which < 4; which++) {
+        bool ended = which & 1, shared = which & 2;
         struct pair p = pair_make();
         struct linger how = {.l_onoff = 1, .l_linger = 3};
         char c;
 
+        if (shared)
+            EXPECT_OK(stoa_fileno(p.near));
         EXPECT_OK(stoa_setsockopt(p.near, SOL_SOCKET, SO_LINGER, &how, sizeof(how)));
         stoa_settimeout(p.near, 0.1);
         EXPECT_ERR(send_until_it_fails(p.near, 0), ETIME);
