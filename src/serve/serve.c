@@ -24,14 +24,31 @@ static int worker_fiber(void *arg)
 {
     struct worker *w = arg;
 
-    if (atomic_load(&w->server->failed))
-        stoa_group_join(w->group);
-    else
+    if (!atomic_load(&w->server->failed)) {
         w->error = worker_work(w);
+        return 0;
+    }
+    limits_end(&w->limits);
+    stoa_group_join(w->group);
     return 0;
 }
 
-/* All of a worker's beginning that can fail; its fiber runs when its loop does. */
+/* What a worker needs beside its loop.  0; -ENOMEM. */
+static int worker_open(struct worker *w)
+{
+    int r;
+
+    w->group = stoa_group_open();
+    if (!w->group)
+        return -ENOMEM;
+    r = limits_begin(&w->limits, &w->server->rules);
+    if (r < 0)
+        stoa_group_join(w->group);
+    return r;
+}
+
+/* All of a worker's beginning that can fail, before any worker takes a client that it may deal to
+ * this one.  Its fiber runs when its loop does. */
 static int worker_begin(struct worker *w, struct loop *l)
 {
     int r = run_open(l, &w->server->o);
@@ -39,12 +56,18 @@ static int worker_begin(struct worker *w, struct loop *l)
     if (r < 0)
         return r;
     w->loop = l;
-    w->group = stoa_group_open();
-    r = w->group ? group_go(NULL, worker_fiber, w, NULL) : -ENOMEM;
+    r = worker_open(w);
+    if (r < 0)
+        goto fail_loop;
+    r = group_go(NULL, worker_fiber, w, NULL);
     if (r == 0)
         return 0;
-    if (w->group)
-        stoa_group_join(w->group);
+
+    stoa_group_cancel(w->limits.group);
+    loop_run(l); /* its fiber ends */
+    limits_end(&w->limits);
+    stoa_group_join(w->group);
+fail_loop:
     loop_close(l);
     return r;
 }
@@ -157,9 +180,10 @@ static int serve_on_fiber(struct server *sv)
     struct worker *w = &sv->worker[0];
 
     w->loop = loop_here;
-    w->group = stoa_group_open();
-    w->error = w->group ? worker_work(w) : -ENOMEM;
-    if (!w->group)
+    w->error = worker_open(w);
+    if (w->error == 0)
+        w->error = worker_work(w);
+    else
         stoa_close(w->listener);
     return outcome(sv);
 }

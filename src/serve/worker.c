@@ -402,17 +402,14 @@ static void drain(struct worker *w)
 /* Take connections until there are no more to come.  0; negative errno with a note. */
 static int take_conns(struct worker *w)
 {
-    int r = limits_begin(&w->limits, &w->server->rules);
-
-    if (r < 0) {
-        error_out(VERB_SERVE, -1, r);
-    } else if (w->listener >= 0) {
-        limits_notice_death(sock_at(w->listener));
-        stoa_settimeout(w->listener, -1);
-        r = accept_all(w);
-    } else {
+    if (w->listener < 0) {
         await_over(w);
+        return 0;
     }
+    limits_notice_death(sock_at(w->listener));
+    stoa_settimeout(w->listener, -1);
+    int r = accept_all(w);
+
     if (r < 0)
         error_move(&w->note, &fiber_self()->local.note);
     return r;

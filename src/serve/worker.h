@@ -55,7 +55,8 @@ struct server {
 /* A worker that is yet to be started. */
 void worker_init(struct worker *w, struct server *sv);
 
-/* On a fiber of w->loop, with w->group open, which is joined.  0; negative errno with a note. */
+/* On a fiber of w->loop, with w->group and w->limits open, which are ended.  0; negative errno
+ * with a note. */
 int worker_work(struct worker *w);
 
 #endif
