@@ -298,6 +298,27 @@ static int call_it(struct beside *me)
     return (int)q->call(q->p.near);
 }
 
+/* Processor time of 0.1 seconds' waiting.  A loop takes most of it each time; on a machine that
+ * is full, to begin and to end can take a third once. */
+enum { WAIT_TRIES = 5 };
+static const double wait_costs = 0.03;
+
+static double cost_of(struct quiet q)
+{
+    struct beside b;
+
+    q.p = q.make();
+    stoa_settimeout(q.p.near, 0.05);
+    double used = cpu();
+    EXPECT_ERR(q.call(q.p.near), ETIME);
+    beside(&b, call_it, &q);
+    EXPECT_EQ(beside_join(&b), -1);
+    EXPECT_EQ(b.error, ETIME);
+    used = cpu() - used;
+    pair_close(&q.p);
+    return used;
+}
+
 TEST(what_nobody_wants_keeps_nobody_awake)
 {
     static const struct quiet all[] = {
@@ -313,19 +334,12 @@ TEST(what_nobody_wants_keeps_nobody_awake)
 
     NOT_SIMULATED("IP_RECVERR");
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        struct quiet q = all[i];
-        struct beside b;
+        double used = cost_of(all[i]);
 
-        q.p = q.make();
-        stoa_settimeout(q.p.near, 0.05);
-        double used = cpu();
-        EXPECT_ERR(q.call(q.p.near), ETIME);
-        beside(&b, call_it, &q);
-        EXPECT_EQ(beside_join(&b), -1);
-        EXPECT_EQ(b.error, ETIME);
-        if (cpu() - used > 0.03 && !watched())
-            t_fail(__FILE__, __LINE__, "%s: %.2f of 0.1 seconds", q.name, cpu() - used);
-        pair_close(&q.p);
+        for (int n = 1; n < WAIT_TRIES && used > wait_costs && !watched(); n++)
+            used = cost_of(all[i]);
+        if (used > wait_costs && !watched())
+            t_fail(__FILE__, __LINE__, "%s: %.2f of 0.1 seconds", all[i].name, used);
     }
 }
 ON_EVERY_PAIRING(what_nobody_wants_keeps_nobody_awake)
@@ -429,10 +443,14 @@ TEST(an_urgent_byte_is_waited_for_beside_unread_data)
     struct beside b;
 
     stoa_settimeout(q.p.near, 0.1);
-    double used = cpu();
-    EXPECT_ERR(q.call(q.p.near), ETIME);
+    double used = 1;
+    for (int n = 0; n < WAIT_TRIES && used > wait_costs; n++) {
+        used = cpu();
+        EXPECT_ERR(q.call(q.p.near), ETIME);
+        used = cpu() - used;
+    }
     if (!watched())
-        EXPECT_LT(cpu() - used, 0.03);
+        EXPECT_LT(used, wait_costs);
     stoa_settimeout(q.p.near, -1);
     beside(&b, call_it, &q);
     until_asleep(&b);

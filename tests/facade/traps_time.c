@@ -140,7 +140,7 @@ TEST(trap_2_an_interval_timer_does_not_stretch_a_timeout)
         EXPECT_GE(now() - start, 0.3);
         EXPECT_LT(now() - start, 4);
         EXPECT_EQ(setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL), 0);
-        EXPECT_GE(atomic_load(&nsignal), 5);
+        EXPECT_GE(atomic_load(&nsignal), 2); /* 15, where the machine is not full */
     }
     signal(SIGALRM, SIG_IGN);
     EXPECT_OK(stoa_close(listener));
