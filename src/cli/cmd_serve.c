@@ -275,22 +275,31 @@ static void welcome(int conn, void *arg)
     log_went(conn, &v, error);
 }
 
-/* What may be open: all that is allowed, and for exec as many connections as fit. */
-static void limits(struct serve *s)
+/* What may be open: all that is allowed, and for exec as many connections as fit.  An exit code. */
+static int limits(struct serve *s)
 {
+    struct stoa_options *o = &s->options;
+    rlim_t each = s->handler->answer ? 1 : EXEC_DESCRIPTORS;
     struct rlimit files;
 
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return;
+        return CODE_OK;
     if (s->handler->answer) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
-    } else if (!s->options.max_conns) {
+    } else if (!o->max_conns) {
         rlim_t n = files.rlim_cur > 2 * SPARE_DESCRIPTORS ? files.rlim_cur - SPARE_DESCRIPTORS
                                                           : SPARE_DESCRIPTORS;
         n /= EXEC_DESCRIPTORS;
-        s->options.max_conns = n < UINT32_MAX ? (unsigned)n : UINT32_MAX;
+        o->max_conns = n < UINT32_MAX ? (unsigned)n : UINT32_MAX;
     }
+    if (o->max_conns <= files.rlim_cur / each)
+        return CODE_OK;
+    output_say(WHO,
+               "--max-conns %u: each needs %ju of the %ju descriptors that the process may have; "
+               "LimitNOFILE= of systemd, or ulimit -n, allows more",
+               o->max_conns, (uintmax_t)each, (uintmax_t)files.rlim_cur);
+    return CODE_USAGE;
 }
 
 /* exec's command has its own limit of time; the connection itself, none. */
@@ -355,7 +364,9 @@ static int serve(struct serve *s)
     int code;
 
     signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would take exec's children away */
-    limits(s);
+    code = limits(s);
+    if (code)
+        return code;
     if (signals_take(signals, stop) < 0) {
         output_say(WHO, "no thread for signals: %s", strerror(errno));
         return CODE_FAILED;

@@ -6,6 +6,8 @@
  * or, with --json, an object a line with ts, event, conn, peer and bytes.  It is the
  * textbook's print(conn), print(addr): who called.
  *
+ * What the library tells of itself is a line a second of each kind; the rest is counted.
+ *
  * Lines are built without printf, whose frames are larger than the page of stack that an
  * idle connection is to cost, and written by one write(2): lines of different workers do
  * not mix.
@@ -19,13 +21,19 @@
 #include "cli/output.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LINE_ROOM = 512 }; /* an address is 159, the JSON around it 300 */
+enum {
+    LINE_ROOM = 512, /* an address is 159, the JSON around it 300 */
+    KINDS = 4,       /* of sentences that the library tells; it has two */
+    KIND_ROOM = 16,
+};
+static const uint64_t KIND_REST_NS = 900000000; /* a second, less what a clock may be early */
 
 /* The line a worker builds.  Not on the fiber's stack, of which an idle connection has one
  * page; nothing here waits, so no other fiber comes between. */
@@ -211,19 +219,61 @@ void log_went(int conn, const struct visit *v, int error)
     line_end(&t);
 }
 
+/* The sentences of a kind, which is what they begin with: one a second, the others are counted. */
+struct kind {
+    char word[KIND_ROOM]; /* "": not in use */
+    uint64_t told_ns;
+    uint64_t nmore; /* since then */
+};
+
+static pthread_mutex_t kinds_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kind kinds[KINDS]; /* under kinds_lock */
+
+/* Is this sentence to be told?  Then *nmore is how many like it were not. */
+static bool kind_passes(const char *what, uint64_t *nmore)
+{
+    size_t len = strcspn(what, " ,");
+    uint64_t now_ns = output_now_ns();
+    bool passes = true;
+
+    *nmore = 0;
+    len = len < KIND_ROOM ? len : KIND_ROOM - 1;
+    pthread_mutex_lock(&kinds_lock);
+    for (struct kind *k = kinds; k < kinds + KINDS; k++) {
+        if (k->word[0] && (strncmp(k->word, what, len) != 0 || k->word[len]))
+            continue;
+        passes = !k->word[0] || now_ns - k->told_ns >= KIND_REST_NS;
+        memcpy(k->word, what, len);
+        *nmore = k->nmore;
+        k->nmore = passes ? 0 : k->nmore + 1;
+        k->told_ns = passes ? now_ns : k->told_ns;
+        break;
+    }
+    pthread_mutex_unlock(&kinds_lock);
+    return passes;
+}
+
 void log_told(const char *what, void *arg)
 {
+    uint64_t nmore;
     struct text t;
 
     (void)arg;
-    if (quiet_log)
+    if (quiet_log || !kind_passes(what, &nmore))
         return;
     line_begin(&t, "told");
     if (json_log) {
         json_string(&t, "what", what);
+        if (nmore)
+            json_number(&t, "more", nmore);
     } else {
         text_add(&t, "stoa serve: ");
         text_add(&t, what);
+    }
+    if (nmore && !json_log) {
+        text_add(&t, "; and before it ");
+        text_add_number(&t, nmore);
+        text_add(&t, " more like it");
     }
     line_end(&t);
 }

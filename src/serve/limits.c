@@ -239,7 +239,7 @@ static int guard(void *arg)
     struct limits *l = arg;
     struct wheel_node *n;
 
-    while (!l->over) {
+    while (!l->over && !l->group->cancelled) {
         rest(l);
         see_pressure(l);
         wheel_advance(&l->wheel, clock_ns());

@@ -49,6 +49,19 @@ static const char *bad_numbers(const struct stoa_options *o)
     return NULL;
 }
 
+/* Is there a descriptor for each connection that is wished? */
+static bool descriptors_suffice(const struct stoa_options *o, struct text *why)
+{
+    if (o->max_conns <= run_descriptors_allowed())
+        return true;
+    text_add(why, "options.max_conns is ");
+    text_add_number(why, o->max_conns);
+    text_add(why, ", and the process may have ");
+    text_add_number(why, run_descriptors_allowed());
+    text_add(why, " descriptors; LimitNOFILE= of systemd, or ulimit -n, allows more");
+    return false;
+}
+
 bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
 {
     const char *bad = o ? bad_numbers(o) : NULL;
@@ -62,6 +75,8 @@ bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
         text_add(&t, bad);
         return false;
     }
+    if (o && !descriptors_suffice(o, &t))
+        return false;
     if (backend_choose(backend))
         return true;
     backend_missing(backend, &t);

@@ -539,6 +539,40 @@ END
     exec {conn}>&-
 }
 
+@test "a storm of refusals is a line a second, and a number" {
+    serve echo 127.0.0.1:0 --max-per-address 1 --workers 1
+    exec {conn}<>"/dev/tcp/$HOST/$PORT"
+    echo word >&"$conn"
+    read -r -t "$PATIENCE" answer <&"$conn"
+    log_line
+    python3 - "$PORT" <<'END'
+import socket, sys, time
+since, n = time.monotonic(), 0
+while time.monotonic() < since + 1.2 or n < 200:
+    try:
+        with socket.create_connection(('127.0.0.1', int(sys.argv[1])), 10) as s:
+            s.recv(1)
+    except ConnectionResetError:
+        n += 1
+    time.sleep(0.001)
+END
+    log_line
+    has "$LINE" "stoa serve: refused, as its address has its number already"
+    log_line
+    has "$LINE" "; and before it "
+    has "$LINE" " more like it"
+    exec {conn}>&-
+    log_line
+    has "$LINE" "went after 5 bytes in"
+}
+
+@test "more connections than descriptors are refused at the start" {
+    refused 2 "--max-conns 4000000000: each needs 1 of the " serve echo :0 --max-conns 4000000000
+    refused 2 "--max-conns 4000000000: each needs 4 of the " \
+        serve exec cat :0 --max-conns 4000000000
+    refused 2 "--workers 0: not a number from 1 to 1024" serve echo :0 --workers 0
+}
+
 @test "limits that are none are refused" {
     refused 2 "not a number" serve echo :0 --max-per-address 0
     refused 2 "not a time" serve echo :0 --idle soon

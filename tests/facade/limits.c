@@ -280,3 +280,11 @@ TEST(limits_that_are_no_numbers_are_refused)
         EXPECT_SAID("is no number");
     }
 }
+
+TEST(more_connections_than_descriptors_are_refused)
+{
+    struct stoa_options o = {.size = sizeof(o), .max_conns = UINT32_MAX};
+
+    EXPECT_ERR(stoa_serve("127.0.0.1:0", talk, NULL, &o), EINVAL);
+    EXPECT_SAID("options.max_conns is 4294967295, and the process may have ");
+}
