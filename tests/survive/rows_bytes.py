@@ -20,7 +20,7 @@ def several(count, function):
 def any_bytes(at):
     server = at.start()
     data, size, wrong = noise(8 * MIB, 1), 0, 0
-    expect, until = server.expect(data), time.monotonic() + at.few(3, 30)
+    expect, until = server.expect(data), time.monotonic() + at.few(3, 12)
     r = random.Random(1)
     while size < at.few(16 * MIB, 10 ** 9) and time.monotonic() < until:
         with server.dial() as s:

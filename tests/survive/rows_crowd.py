@@ -20,7 +20,7 @@ def come_and_go(at):
     server = at.start()
     visits(server, 500)
     memory, fds, failed, count = server.memory(), server.fds(), 0, 0
-    until = time.monotonic() + at.few(2, 15)
+    until = time.monotonic() + at.few(2, 8)
     while count < at.few(2000, 100_000) and time.monotonic() < until:
         failed += visits(server, 500)[1]
         count += 500
@@ -96,7 +96,7 @@ def slowloris(at):
     drip = Dripping(slow)
     drip.start()
     took, failed = visits(server, at.few(100, 500), 0.008, source=9)
-    until = time.monotonic() + 45
+    until = time.monotonic() + 36
     while not at.quick and len(drip.cut) < 500 and time.monotonic() < until:
         time.sleep(0.5)
     drip.over.set()
@@ -105,7 +105,7 @@ def slowloris(at):
     close_all(slow)
     late = part(took, .99)
     good = failed == 0 and late < 5 + calm and (at.quick or cut == 500)
-    word = '' if at.quick else f', {cut} cut in {last:.0f} s' if cut else ', none cut in 45 s'
+    word = '' if at.quick else f', {cut} cut in {last:.0f} s' if cut else ', none cut in 36 s'
     return good, f'p99 {late:.1f} ms ({calm:.1f} before){word}'
 
 

@@ -65,8 +65,8 @@ def descriptors(at):
     lines = server.said().count('\n') - lines
     back = room(server, good, waiting)
     close_all(clients)
-    fine = (percent < 1.5 and not wrong and back < 50 and 1 <= lines <= 6
-            and server.alive())
+    told = 1 <= lines <= 6 or len(good) == len(clients)  # who is not at the limit has no news
+    fine = percent < 1.5 and not wrong and back < 50 and told and server.alive()
     return fine, (f'{percent:.1f} % CPU, old {worst:.0f} ms, back {back:.0f} ms, {lines / 3:.0f} '
                   f'lines/s, {len(good)} served, {len(waiting)} wait, {len(shed)} closed')
 
@@ -151,6 +151,8 @@ def no_io_uring():
 def no_ring(at):
     if platform.machine() not in ('x86_64', 'aarch64'):
         raise Skip('no number for the system call')
+    if 'uring' in at.command:
+        raise Skip('it is asked for by name')
     server = at.start(before=no_io_uring, env={'STOA_BACKEND': ''})
     good = server.answers()
     return good, 'serves' if good else 'does not serve'

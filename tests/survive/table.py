@@ -1,4 +1,4 @@
-"""table.py - the results as they come: a table, or JSON."""
+"""table.py - the results as they come: a table, JSON, or TAP."""
 import json
 import sys
 
@@ -6,11 +6,12 @@ import sys
 class Table:
     """One server: a line for each row.  Several: a line for each row, a column for each server."""
 
-    def __init__(self, places, as_json):
+    def __init__(self, places, count, form):
         self.names = [name for name, _ in places]
-        self.json = as_json
-        self.cells = []
-        if as_json:
+        self.form, self.cells, self.number = form, [], 0
+        if form == 'tap':
+            print(f'TAP version 13\n1..{count}')
+        if form != 'table':
             return
         heads = ['figure', 'goal', 'verdict'] if len(self.names) == 1 else self.names
         self.line(['row', 'fault', *heads])
@@ -21,7 +22,12 @@ class Table:
               flush=True)
 
     def add(self, result):
-        if self.json:
+        self.number += 1
+        if self.form == 'tap':
+            print('not ok' if result['verdict'] == 'FAIL' else 'ok', self.number, '-',
+                  f'row {result["row"]}, {result["fault"]}: {result["figure"].replace("#", "")}',
+                  '# SKIP' if result['verdict'] == 'skip' else '', flush=True)
+        if self.form != 'table':
             return
         if len(self.names) == 1:
             self.line([result[k] for k in ('row', 'fault', 'figure', 'goal', 'verdict')])
@@ -32,9 +38,10 @@ class Table:
             self.cells = []
 
     def end(self, results):
-        if self.json:
+        if self.form == 'json':
             json.dump(results, sys.stdout, indent=1)
             print()
+        if self.form != 'table':
             return
         print()
         for name in self.names:
