@@ -121,26 +121,28 @@ def crowd(port, count, line=None, source=None, seconds=20, gap=0):
     left = set(all_)
     while left and time.monotonic() < begun + seconds:
         for fd, event in poll.poll(0.1, 4096):
-            if step(poll, all_[fd], event, line):
+            good = step(poll, all_[fd], event, line)
+            if good is not None:
                 left.discard(fd)
-                if event & (select.EPOLLERR | select.EPOLLHUP) == 0:
-                    waits[fd] = time.monotonic() - begun
+            if good:
+                waits[fd] = time.monotonic() - begun
     poll.close()
     return list(all_.values()), list(waits.values())
 
 
 def step(poll, s, event, line):
-    """One event of a client in a crowd; True when it is done."""
-    if event & (select.EPOLLERR | select.EPOLLHUP):
-        poll.unregister(s)
-        return True
-    if event & select.EPOLLOUT:
-        if line:
+    """One event of a client in a crowd: whether it was answered; None, when that is not over."""
+    try:
+        if event & select.EPOLLOUT and not event & (select.EPOLLERR | select.EPOLLHUP) and line:
             s.send(line)
             poll.modify(s, select.EPOLLIN)
-            return False
-    poll.unregister(s)
-    return True
+            return None
+        poll.unregister(s)
+        if not line:
+            return not event & select.EPOLLERR
+        return len(s.recv(len(line))) == len(line)
+    except OSError:  # reset, refused
+        return False
 
 
 def close_all(sockets):
