@@ -1,7 +1,7 @@
 """rows_crowd.py - many clients: 2, 3, 4, 7, 10, 16, 23, 37.
 
 What a busy machine does to latency by itself is measured before the fault, printed beside the
-figure, and allowed for on top of the goal: the server is not to blame for it.
+figure, and allowed for on top of the goal, up to as much again.
 """
 import os
 import select
@@ -106,7 +106,7 @@ def slowloris(at):
     cut, last = len(drip.cut), max(drip.cut.values(), default=0)
     close_all(slow)
     late = part(took, .99)
-    good = failed == 0 and late < 5 + calm and (at.quick or cut == 500)
+    good = failed == 0 and late < 5 + min(calm, 5) and (at.quick or cut == 500)
     word = '' if at.quick else f', {cut} cut in {last:.0f} s' if cut else ', none cut in 36 s'
     return good, f'p99 {late:.1f} ms ({calm:.1f} before){word}'
 
@@ -197,7 +197,7 @@ def one_floods(at):
     other = still(server)
     close_all(clients)
     late = part(took, .99)
-    good = failed == 0 and late < 10 + calm and len(served) < 3000 and other
+    good = failed == 0 and late < 10 + min(calm, 10) and len(served) < 3000 and other
     return good, (f'p99 {late:.1f} ms ({calm:.1f} before), {failed} refused beside {rate:,.0f}/s; '
                   f'it gets {len(served):,} of 3,000')
 
