@@ -52,12 +52,12 @@ struct stoa_options {
     double drain;        /* serve: seconds for handlers to end after stoa_stop(); 0 = 10 */
     unsigned max_conns;  /* serve: connections at once; 0 = the descriptor limit less 64 */
     uint64_t count;      /* serve: return after so many connections; 0 = never */
-    double spin;         /* a worker looks so many seconds before it sleeps; see below */
+    double spin;         /* a worker looks so many seconds before it sleeps; see above */
     size_t stack;        /* a fiber's stack in bytes; 0 = 64 KiB; rounded up to a power of 2 */
     unsigned max_per_address; /* serve: connections of one client address; 0 = 1024 */
-    double first_byte;        /* serve: seconds until either side says something; see below */
-    double idle;              /* serve: seconds without a byte; see below */
-    double min_rate;          /* serve: bytes a second on average, after 30 s; see below */
+    double first_byte;        /* serve: seconds until either side says something; see above */
+    double idle;              /* serve: seconds without a byte; see above */
+    double min_rate;          /* serve: bytes a second on average, after 30 s; see above */
     void (*tell)(const char *what, void *arg); /* serve: is told what befalls it; NULL = nobody */
 };
 

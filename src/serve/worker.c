@@ -102,6 +102,7 @@ static int serve_conn(void *arg)
     int conn = (int)(intptr_t)arg;
     struct guarded g;
 
+    fiber_self()->local.context = NULL;
     if (unlikely(limits_enter(&w->limits, &g, conn) < 0)) {
         refuse(sv, conn);
         slot_free(sv);
@@ -123,8 +124,9 @@ static int serve_conn(void *arg)
 const char *stoa_cut_reason(void)
 {
     const struct local *me = &fiber_self()->local;
+    const struct guarded *g = me->entry == serve_conn ? me->context : NULL;
 
-    return me->entry == serve_conn ? ((const struct guarded *)me->context)->cut : NULL;
+    return g ? g->cut : NULL;
 }
 
 /* Run the handler on this worker; without memory for it the client is let go. */
