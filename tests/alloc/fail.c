@@ -7,6 +7,7 @@
  * _FILE_OFFSET_BITS makes of the usual ones.
  */
 #include "fail.h"
+#include "words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -181,25 +182,6 @@ WRAP(int, eventfd, unsigned value, int flags)
 WRAP(int, epoll_create1, int flags)
 {
     return refused(FAIL_DESCRIPTORS) ? (errno = EMFILE, -1) : __real_epoll_create1(flags);
-}
-
-/* How many words follow the number, of the calls that the library makes in this way. */
-static int words(long nr)
-{
-    switch (nr) {
-    case SYS_recvfrom:
-    case SYS_sendto:
-    case SYS_io_uring_enter:
-        return 6;
-    case SYS_io_uring_register:
-        return 4;
-    case SYS_membarrier:
-        return 3;
-    case SYS_io_uring_setup:
-        return 2;
-    default:
-        return 0;
-    }
 }
 
 long __real_syscall(long nr, ...);

@@ -4,6 +4,7 @@
  * or a kernel that refuses a call (seccomp(2)).  Where that is not to be had it is skipped.
  */
 #include "backends.h"
+#include "netns.h"
 #include "unit/watched.h"
 
 #include <arpa/inet.h>
@@ -39,16 +40,6 @@ static bool user_of_our_own(void)
 
     snprintf(map, sizeof(map), "0 %d 1", (int)geteuid());
     return unshare(CLONE_NEWUSER) == 0 && put("/proc/self/uid_map", map);
-}
-
-static bool loopback_up(void)
-{
-    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool good = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
-
-    close(fd);
-    return good;
 }
 
 /* This thread, and those that it makes, have them alone. */

@@ -16,6 +16,7 @@
  */
 #include "backend/backend.h"
 #include "faults.h"
+#include "words.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -415,23 +416,6 @@ WRAP(int, epoll_ctl, int epoll_fd, int how, int fd, struct epoll_event *e)
     if (receives && !fault_spares(fd) && fault_strikes(FAULT_MEMORY))
         return errno = ENOMEM, -1;
     return edges_told(epoll_fd, how, fd, e);
-}
-
-/* How many words follow the number, of the calls that the library makes in this way. */
-static int words(long nr)
-{
-    switch (nr) {
-    case SYS_recvfrom:
-    case SYS_sendto:
-    case SYS_io_uring_enter:
-        return 6;
-    case SYS_io_uring_register:
-        return 4;
-    case SYS_membarrier:
-        return 3;
-    default:
-        return 2;
-    }
 }
 
 WRAP(long, syscall, long nr, ...)

@@ -8,6 +8,7 @@
 #include "net/name.h"
 #include "backend/backend.h"
 #include "base/limits.h"
+#include "netns.h"
 #include "t.h"
 
 #include <arpa/inet.h>
@@ -44,16 +45,6 @@ static void configure(const char *resolv, const char *nsswitch)
     rename("/etc/new", "/etc/resolv.conf");
     put("/etc/new", nsswitch);
     rename("/etc/new", "/etc/nsswitch.conf");
-}
-
-static bool loopback_up(void)
-{
-    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool good = ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
-
-    close(fd);
-    return good;
 }
 
 /* A network and an /etc that nobody else sees; not everywhere allowed. */
