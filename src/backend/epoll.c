@@ -6,8 +6,9 @@
  * fiber is made ready when there is a result.
  *
  * Short-read memory: after a TCP receive that brought less than there was room for, the
- * queue is empty, and with the edge armed before that receive whatever comes later is
- * told.  So the next receive waits without trying: one system call a message less.
+ * queue is empty, and whatever comes later is told: by an edge that is armed already, or by
+ * the arming itself, which tells what is there.  So the next receive waits without trying:
+ * one system call a message less.
  * The memory is given up for good (HEARD_END) once the end, an error or urgent data has
  * been told: those need not be told again.  Others have none: a UNIX stream's receive also stops
  * short at control messages, an SCTP one's at the end of a message.
@@ -149,8 +150,8 @@ static void remember(struct op *op, ssize_t r)
 {
     struct backend_sock *s = op->sock;
 
-    if (r > 0 && (size_t)r < op->len && (s->armed & ARMED_IN) && !(s->heard & HEARD_END) &&
-        s->proto == IPPROTO_TCP && !(op->flags & (MSG_PEEK | MSG_OOB)))
+    if (r > 0 && (size_t)r < op->len && !(s->heard & HEARD_END) && s->proto == IPPROTO_TCP &&
+        !(op->flags & (MSG_PEEK | MSG_OOB)))
         s->heard |= HEARD_EMPTY;
 }
 

@@ -23,6 +23,38 @@ TEST(recv_gives_what_is_there)
 }
 ON_EVERY_BACKEND(recv_gives_what_is_there)
 
+/* Bytes, an end or a reset that come between a short receive, which has emptied the queue of a
+ * socket that nobody watches yet, and the next one, which therefore waits untried.  Not with a timeout, at whose end it would be tried. */
+TEST(what_comes_after_a_first_short_recv_is_told)
+{
+    for (int what = 0; what < 3; what++) {
+        EACH_STREAM (k) {
+            struct pair p = pair_of(k);
+            char buf[16];
+
+            EXPECT_OK(stoa_sendall(p.near, "abc", 3, 0));
+            EXPECT_EQ(stoa_recv(p.far, buf, sizeof(buf), 0), 3);
+            if (what == 0) {
+                EXPECT_OK(stoa_sendall(p.near, "de", 2, 0));
+                EXPECT_EQ(stoa_recv(p.far, buf, sizeof(buf), 0), 2);
+                EXPECT_EQ(memcmp(buf, "de", 2), 0);
+            } else if (what == 1) {
+                EXPECT_OK(stoa_shutdown(p.near, SHUT_WR));
+                EXPECT_EQ(stoa_recv(p.far, buf, sizeof(buf), 0), 0);
+            } else {
+                EXPECT_OK(stoa_abort(p.near));
+                p.near = -1;
+                if (kind_family(k) == AF_UNIX)
+                    EXPECT_EQ(stoa_recv(p.far, buf, sizeof(buf), 0), 0);
+                else
+                    EXPECT_ERR(stoa_recv(p.far, buf, sizeof(buf), 0), ECONNRESET);
+            }
+            pair_close(&p);
+        }
+    }
+}
+ON_EVERY_BACKEND(what_comes_after_a_first_short_recv_is_told)
+
 TEST(recv_that_times_out_takes_nothing)
 {
     EACH_KIND (k) {
