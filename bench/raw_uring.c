@@ -18,22 +18,13 @@
  *
  * usage: raw_uring ADDRESS:PORT
  */
-#include "backend/ring.h"
+#include "ring_server.h"
 #include "upper.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <sys/socket.h>
 
 enum {
-    ENTRIES = 256,
-    COMPLETIONS = 1024,
     BUFFERS = 64,
     BUFFER_LEN = 16 << 10,
 };
@@ -50,26 +41,9 @@ static bool deaf; /* the table is full: the next one that leaves lets others com
 static uint32_t *next_waiting;
 static uint32_t first_waiting = UINT32_MAX, last_waiting;
 
-static void die(const char *what)
-{
-    fprintf(stderr, "raw_uring: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static uint64_t tag(enum what what, uint32_t slot, unsigned buffer)
-{
-    return (uint64_t)buffer << 40 | (uint64_t)slot << 8 | what;
-}
-
 static void accept_next(void)
 {
-    struct io_uring_sqe *sqe = ring_sqe(&ring);
-
-    sqe->opcode = IORING_OP_ACCEPT;
-    sqe->fd = listen_fd;
-    sqe->ioprio = IORING_ACCEPT_MULTISHOT;
-    sqe->file_index = UINT32_MAX; /* IORING_FILE_INDEX_ALLOC */
-    sqe->user_data = tag(ACCEPTED, 0, 0);
+    accept_entry(&ring, listen_fd, tag(ACCEPTED, 0, 0));
 }
 
 static void receive(uint32_t slot)
@@ -84,26 +58,15 @@ static void receive(uint32_t slot)
 
 static void answer(uint32_t slot, unsigned buffer, uint32_t len)
 {
-    struct io_uring_sqe *sqe = ring_sqe(&ring);
     uint8_t *bytes = memory + (size_t)buffer * BUFFER_LEN;
 
     upper(bytes, len);
-    sqe->opcode = IORING_OP_SEND;
-    sqe->flags = IOSQE_FIXED_FILE;
-    sqe->fd = (int)slot;
-    sqe->addr = (uintptr_t)bytes;
-    sqe->len = len;
-    sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
-    sqe->user_data = tag(SENT, slot, buffer);
+    send_entry(&ring, slot, bytes, len, tag(SENT, slot, buffer));
 }
 
 static void drop(uint32_t slot)
 {
-    struct io_uring_sqe *sqe = ring_sqe(&ring);
-
-    sqe->opcode = IORING_OP_CLOSE;
-    sqe->file_index = slot + 1;
-    sqe->user_data = tag(CLOSED, slot, 0);
+    close_entry(&ring, slot, tag(CLOSED, slot, 0));
     if (deaf)
         accept_next();
     deaf = false;
@@ -112,12 +75,8 @@ static void drop(uint32_t slot)
 /* A buffer is free again, and whoever waits for one may go on. */
 static void give_back(unsigned buffer)
 {
-    struct io_uring_buf *b = &buffers->bufs[buffers->tail & (BUFFERS - 1)];
-
-    b->addr = (uintptr_t)(memory + (size_t)buffer * BUFFER_LEN);
-    b->len = BUFFER_LEN;
-    b->bid = (uint16_t)buffer;
-    __atomic_store_n(&buffers->tail, (uint16_t)(buffers->tail + 1), __ATOMIC_RELEASE);
+    buffer_give(buffers, BUFFERS, (uint16_t)buffer, memory + (size_t)buffer * BUFFER_LEN,
+                BUFFER_LEN);
     if (first_waiting == UINT32_MAX)
         return;
     receive(first_waiting);
@@ -188,72 +147,16 @@ static void take(const struct io_uring_cqe *cqe)
     }
 }
 
-static void add(unsigned what, const void *arg, unsigned n)
-{
-    if (syscall(SYS_io_uring_register, ring.fd, what, arg, n) < 0)
-        die("io_uring_register");
-}
-
-/* The table of connections, and the buffers. */
-static void prepare(unsigned nfile)
-{
-    struct io_uring_rsrc_register files = {.nr = nfile, .flags = IORING_RSRC_REGISTER_SPARSE};
-    struct io_uring_buf_reg pool = {.ring_entries = BUFFERS};
-    const int prot = PROT_READ | PROT_WRITE, private = MAP_PRIVATE | MAP_ANONYMOUS;
-
-    buffers = mmap(NULL, BUFFERS * sizeof(struct io_uring_buf), prot, private, -1, 0);
-    memory = mmap(NULL, (size_t)BUFFERS * BUFFER_LEN, prot, private, -1, 0);
-    next_waiting = calloc(nfile, sizeof(*next_waiting));
-    if (buffers == MAP_FAILED || memory == MAP_FAILED || !next_waiting)
-        die("memory");
-    pool.ring_addr = (uintptr_t)buffers;
-    add(IORING_REGISTER_FILES2, &files, sizeof(files));
-    add(IORING_REGISTER_PBUF_RING, &pool, 1);
-    for (unsigned i = 0; i < BUFFERS; i++)
-        give_back(i);
-}
-
-static int listener(const char *text)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    const char *colon = strrchr(text, ':');
-    char host[INET_ADDRSTRLEN] = "";
-    const int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    if (colon && colon - text < (ptrdiff_t)sizeof(host))
-        memcpy(host, text, (size_t)(colon - text));
-    if (!colon || inet_pton(AF_INET, host, &at.sin_addr) != 1) {
-        fprintf(stderr, "raw_uring: %s: IPV4-ADDRESS:PORT is wanted\n", text);
-        exit(2);
-    }
-    at.sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10));
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, SOMAXCONN) < 0)
-        die(text);
-    return fd;
-}
-
 int main(int argc, char **argv)
 {
     struct io_uring_cqe cqe;
-    struct rlimit files;
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: raw_uring ADDRESS:PORT\n");
-        return 2;
-    }
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    listen_fd = listener(argv[1]);
-    int e = ring_open(&ring, ENTRIES, COMPLETIONS);
-    if (e < 0) {
-        errno = -e;
-        die("io_uring");
-    }
-    prepare(files.rlim_cur < 1 << 20 ? (unsigned)files.rlim_cur : 1 << 20);
+    listen_fd = listener(argc, argv);
+    next_waiting = pages(ring_prepare(&ring) * sizeof(*next_waiting));
+    buffers = buffers_prepare(&ring, BUFFERS, 0);
+    memory = pages((size_t)BUFFERS * BUFFER_LEN);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        give_back(i);
     accept_next();
     for (;;) {
         ring_enter(&ring, 1, UINT64_MAX);
