@@ -24,7 +24,8 @@ TEST(recv_gives_what_is_there)
 ON_EVERY_BACKEND(recv_gives_what_is_there)
 
 /* Bytes, an end or a reset that come between a short receive, which has emptied the queue of a
- * socket that nobody watches yet, and the next one, which therefore waits untried.  Not with a timeout, at whose end it would be tried. */
+ * socket that nobody watches yet, and the next one, which therefore waits untried.  Not with a
+ * timeout, at whose end it would be tried. */
 TEST(what_comes_after_a_first_short_recv_is_told)
 {
     for (int what = 0; what < 3; what++) {
