@@ -571,7 +571,9 @@ STOA_API int stoa_leave(struct stoa_scope *scope);
 /* What went wrong in this fiber's or thread's last failed call: one sentence with
  * the call, the address, the cause and what to do.
  *
- * Costs nothing until asked for.  Never NULL; "" when nothing has failed.  errno is left alone.
+ * Costs nothing until asked for.  Then it looks, once, for what this machine knows: who holds
+ * the port, who listens beside it, how many seconds of TIME_WAIT are left; some milliseconds,
+ * without waiting.  Never NULL; "" when nothing has failed.  errno is left alone.
  * Valid until this thread asks again.  Context: thread, fiber.
  */
 STOA_API const char *stoa_errmsg(void);

@@ -13,6 +13,7 @@
  */
 #include "backend/life.h"
 #include "base/text.h"
+#include "diag/meaning.h"
 #include "net/error.h"
 #include "net/scope.h"
 #include "net/sock.h"
@@ -87,7 +88,7 @@ static int connect_text(int s, const char *addr)
         r = where_find(&w, addr, family, type, false, op.until_ns);
     if (r == 0)
         r = w.n ? connect_addr(s, &op, &w.list[0]) : -EINVAL;
-    error_out_why(VERB_CONNECT, s, r, addr, w.why);
+    error_out_at(VERB_CONNECT, s, r, addr, w.why, where_first(&w), type);
     return r;
 }
 
@@ -115,13 +116,15 @@ int stoa_connect_sa(int s, const struct sockaddr *sa, socklen_t len)
     struct op op = {.kind = OP_CONNECT};
     struct stoa_addr a = {.len = len};
     char text[STOA_ADDR_TEXT_MAX];
-    int r;
+    const struct stoa_sock *so = sock_at(s);
+    int r, type = so ? so->b.type : 0;
 
     if (len > sizeof(a.sa))
         return (int)error_out(VERB_CONNECT, s, -EINVAL);
     memcpy(&a.sa, sa, len);
     r = connect_addr(s, &op, &a);
-    return (int)error_out_why(VERB_CONNECT, s, r, stoa_addr_text(&a, text, sizeof(text)), NULL);
+    return (int)error_out_at(VERB_CONNECT, s, r, stoa_addr_text(&a, text, sizeof(text)), NULL, &a,
+                             type);
 }
 
 struct attempt {
@@ -333,7 +336,7 @@ static void race_tell(const struct race *race, struct where *w)
         text_add(&t, i ? "; " : "");
         text_add(&t, stoa_addr_text(race->attempt[i].to, address, sizeof(address)));
         text_add(&t, ": ");
-        text_add(&t, error == -ECANCELED ? "no answer in time" : error_meaning(-error));
+        text_add(&t, error == -ECANCELED ? "no answer in time" : meaning_of(-error));
     }
 }
 
@@ -399,5 +402,6 @@ int stoa_dial(const char *to, const struct stoa_options *options)
         return (int)error_out_why(VERB_DIAL, -1, -EINVAL, to,
                                   "options.size must be sizeof(struct stoa_options)");
     r = dial(to, options ? options->from : NULL, &w, &own);
-    return (int)error_out_why(VERB_DIAL, -1, r, to, w.why);
+    return (int)error_out_at(VERB_DIAL, -1, r, to, w.why, where_first(&w),
+                             w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM);
 }

@@ -7,22 +7,22 @@
  *
  * A sentence is "<call> <what about>: <cause>; <what to do>", the last part only where
  * it is known.  Peers are named at the time of asking; a handle that is closed by
- * then is not.
+ * then is not.  Then, too, the machine is asked who holds a port and the like (why.c),
+ * once for each failure.
  *
  * Out of memory loses the copy, never the code.  Limits: SENTENCE_MAX, DETAIL_MAX.
  */
 #include "net/error.h"
 
 #include "base/text.h"
+#include "diag/meaning.h"
 #include "net/sock.h"
+#include "net/why.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NOTE_ABOUT 1 /* detail begins with what the call was about */
-#define NOTE_WHY   2 /* detail ends with why */
 
 static const char *const verbs[VERB_COUNT] = {
     [VERB_NONE] = "",
@@ -76,45 +76,6 @@ static const char *const verbs[VERB_COUNT] = {
     [VERB_SIM_HOST] = "sim_host",
 };
 
-/* What a code means, and what to do, where that does not depend on the call. */
-static const struct {
-    int code;
-    const char *means;
-} meanings[] = {
-    {ETIME, "our own time is over (the socket's timeout or the scope's)"},
-    {ETIMEDOUT, "the network gave up: the peer did not answer any more"},
-    {ECANCELED, "cancelled while it waited: the socket was closed, the fiber cancelled, or a "
-                "signal's hook ended the call"},
-    {ECONNREFUSED, "connection refused: nothing listens there"},
-    {ECONNRESET, "the peer reset the connection: it ended without reading all, or its program "
-                 "died"},
-    {EPIPE, "the connection is over for sending: the peer has closed it, shutdown() did, or it "
-            "was never connected"},
-    {EADDRINUSE, "the address is in use: another socket has it; stop that program, or choose "
-                 "another port"},
-    {ENOTCONN, "the socket is not connected"},
-    {EISCONN, "the socket is connected already"},
-    {EMFILE, "no descriptor is left in this process; close some, or raise its limit (ulimit -n, "
-             "LimitNOFILE=)"},
-    {ENFILE, "no descriptor is left in the system; raise fs.file-max"},
-    {ENOMEM, "out of memory"},
-    {ENOBUFS, "the kernel has no buffer left"},
-    {EHOSTUNREACH, "no way to that host: it does not answer, or a router says so"},
-    {ENETUNREACH, "no way to that network: no route, or no address of that family here"},
-    {EPERM, "not allowed: it needs a capability, or a firewall or a filter (seccomp) refuses it"},
-    {EMSGSIZE, "too long for one message"},
-    {EAGAIN, "would have to wait, and may not: the socket is non-blocking"},
-    {EINPROGRESS, "on its way; the socket is non-blocking: wait with stoa_poll() for POLLOUT"},
-    {EALREADY, "an earlier connect is still on its way"},
-    {ENOTSOCK, "not a socket"},
-    {EDESTADDRREQ, "no address to send to: connect first, or use sendto()"},
-    {EAFNOSUPPORT, "the address is of another family than the socket, or this machine has not "
-                   "that family"},
-    {EPROTONOSUPPORT, "no such protocol for this family and type"},
-    {EOPNOTSUPP, "not possible for a socket of this type"},
-    {ENOPROTOOPT, "no such option at this level"},
-};
-
 static struct note *my_note(void)
 {
     return &fiber_self()->local.note;
@@ -132,6 +93,7 @@ static void set(struct note *n, enum verb verb, int s, int code)
     n->code = code;
     n->verb = (uint8_t)verb;
     n->handle = s;
+    n->flags = backend_here()->resolve ? 0 : NOTE_MACHINE;
 }
 
 __attribute__((cold)) static ssize_t fail(enum verb verb, int s, ssize_t r, size_t done)
@@ -158,12 +120,12 @@ ssize_t error_out_done(enum verb verb, int s, ssize_t r, size_t done)
     return r >= 0 ? r : fail(verb, s, r, done);
 }
 
-/* "about\0why\0", cut to DETAIL_MAX; NULL when there is no memory. */
-static char *join(const char *about, const char *why)
+/* "about\0why\0", cut to DETAIL_MAX, and the address; NULL when there is no memory. */
+static char *join(const char *about, const char *why, const struct stoa_addr *at)
 {
     size_t about_len = about ? strnlen(about, DETAIL_MAX / 2) : 0;
     size_t why_len = why ? strnlen(why, DETAIL_MAX) : 0;
-    char *detail = malloc(about_len + why_len + 2);
+    char *detail = malloc(about_len + why_len + 2 + (at ? sizeof(*at) : 0));
 
     if (!detail)
         return NULL;
@@ -171,21 +133,37 @@ static char *join(const char *about, const char *why)
     detail[about_len] = 0;
     memcpy(detail + about_len + 1, why ? why : "", why_len);
     detail[about_len + 1 + why_len] = 0;
+    if (at)
+        memcpy(detail + about_len + why_len + 2, at, sizeof(*at));
     return detail;
 }
 
-ssize_t error_out_why(enum verb verb, int s, ssize_t r, const char *about, const char *why)
+ssize_t error_out_at(enum verb verb, int s, ssize_t r, const char *about, const char *why,
+                     const struct stoa_addr *at, int type)
 {
     struct note *n = my_note();
+    struct stoa_addr where;
 
     if (r >= 0)
         return r;
     fail(verb, s, r, 0);
-    n->detail = join(about, why);
+    if (at && !(n->flags & NOTE_MACHINE))
+        at = NULL;
+    if (at) {
+        where = *at;
+        where.type = type;
+    }
+    n->detail = join(about, why, at ? &where : NULL);
     if (n->detail)
-        n->flags = (uint8_t)((about ? NOTE_ABOUT : 0) | (why && *why ? NOTE_WHY : 0));
+        n->flags |=
+            (uint8_t)((about ? NOTE_ABOUT : 0) | (why && *why ? NOTE_WHY : 0) | (at ? NOTE_AT : 0));
     errno = (int)-r;
     return -1;
+}
+
+ssize_t error_out_why(enum verb verb, int s, ssize_t r, const char *about, const char *why)
+{
+    return error_out_at(verb, s, r, about, why, NULL, 0);
 }
 
 void error_move(struct note *to, struct note *from)
@@ -290,14 +268,6 @@ static const char *meaning_for(int verb, int code)
     return NULL;
 }
 
-const char *error_meaning(int code)
-{
-    for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
-        if (meanings[i].code == code)
-            return meanings[i].means;
-    return strerrordesc_np(code) ? strerrordesc_np(code) : "an error without a name";
-}
-
 /* Is EBADF about a descriptor, and not about a handle? */
 static bool takes_descriptor(int verb)
 {
@@ -307,9 +277,15 @@ static bool takes_descriptor(int verb)
 static void add_meaning(struct text *t, const struct note *n)
 {
     const char *means = meaning_for(n->verb, n->code);
+    bool asks = n->flags & NOTE_MACHINE;
 
+    /* A path in use is told without a look; the look says who has it. */
+    if (asks && (!(n->flags & NOTE_WHY) || n->code == EADDRINUSE) && why_add(t, n))
+        return;
     if (n->flags & NOTE_WHY) {
         text_add(t, n->detail + strlen(n->detail) + 1);
+        if (asks && n->verb == VERB_DIAL)
+            why_add(t, n);
         return;
     }
     if (n->code == EBADF && takes_descriptor(n->verb)) {
@@ -320,13 +296,26 @@ static void add_meaning(struct text *t, const struct note *n)
         add_dead_handle(t, n->handle);
         return;
     }
-    text_add(t, means ? means : error_meaning(n->code));
+    text_add(t, means ? means : meaning_of(n->code));
+}
+
+/* The machine has been asked: its answer stays, though the machine may change. */
+static void keep_answer(struct note *n, const char *why)
+{
+    char *detail = join(n->flags & NOTE_ABOUT ? n->detail : NULL, why, NULL);
+
+    n->flags &= (uint8_t) ~(NOTE_MACHINE | NOTE_AT);
+    if (!detail)
+        return;
+    free(n->detail);
+    n->detail = detail;
+    n->flags |= NOTE_WHY;
 }
 
 const char *stoa_errmsg(void)
 {
     static __thread char sentence[SENTENCE_MAX];
-    const struct note *n = my_note();
+    struct note *n = my_note();
     int saved_errno = errno;
     struct text t;
 
@@ -335,7 +324,10 @@ const char *stoa_errmsg(void)
         text_add(&t, verbs[n->verb]);
         add_about(&t, n);
         text_add(&t, ": ");
+        size_t before = t.len;
         add_meaning(&t, n);
+        if (n->flags & NOTE_MACHINE)
+            keep_answer(n, t.buf + before);
     }
     errno = saved_errno;
     return sentence;

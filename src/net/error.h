@@ -10,6 +10,14 @@
 
 #include <sys/types.h>
 
+struct stoa_addr;
+
+/* What a note has (struct note's flags). */
+#define NOTE_ABOUT   1 /* detail begins with what the call was about */
+#define NOTE_WHY     2 /* then, behind a 0, comes why */
+#define NOTE_AT      4 /* then, behind a 0, comes a struct stoa_addr: where it should have been */
+#define NOTE_MACHINE 8 /* it was this machine, no simulated one: it can be asked more */
+
 /* The public calls, as a sentence names them. */
 enum verb {
     VERB_NONE,
@@ -71,14 +79,16 @@ ssize_t error_out(enum verb verb, int s, ssize_t r);
  * be NULL, and both are copied. */
 ssize_t error_out_why(enum verb verb, int s, ssize_t r, const char *about, const char *why);
 
+/* The same for a call about the address at, for a socket of that type: who asks for the sentence
+ * may want to know who has it. */
+ssize_t error_out_at(enum verb verb, int s, ssize_t r, const char *about, const char *why,
+                     const struct stoa_addr *at, int type);
+
 /* EINVAL, for a length over SSIZE_MAX. */
 ssize_t error_out_len(enum verb verb, int s);
 
 /* The same as error_out() for calls whose error can come after a part was done. */
 ssize_t error_out_done(enum verb verb, int s, ssize_t r, size_t done);
-
-/* What a code means, as the end of a sentence. */
-const char *error_meaning(int code);
 
 /* Move one note to another: a group's first error to who joins it. */
 void error_move(struct note *to, struct note *from);

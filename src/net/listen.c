@@ -111,19 +111,26 @@ int stoa_bind(int s, const char *addr)
         }
         tell_of_path(&w, r);
     }
-    return (int)error_out_why(VERB_BIND, s, r, addr, w.why);
+    return (int)error_out_at(VERB_BIND, s, r, addr, w.why, where_first(&w), so ? so->b.type : 0);
 }
 
 int stoa_bind_sa(int s, const struct sockaddr *sa, socklen_t len)
 {
     struct stoa_sock *so = sock_enter(s);
+    struct stoa_addr a = {.len = len};
+    char text[STOA_ADDR_TEXT_MAX];
     int r;
 
     if (!so)
         return (int)error_out(VERB_BIND, s, -EBADF);
     r = backend_here()->bind(&so->b, sa, len);
+    int type = so->b.type;
     sock_leave(so);
-    return (int)error_out(VERB_BIND, s, r);
+    if (r == 0 || len > sizeof(a.sa))
+        return (int)error_out(VERB_BIND, s, r);
+    memcpy(&a.sa, sa, len);
+    return (int)error_out_at(VERB_BIND, s, r, stoa_addr_text(&a, text, sizeof(text)), NULL, &a,
+                             type);
 }
 
 int stoa_listen(int s, int backlog)
@@ -269,8 +276,9 @@ int stoa_announce(const char *at, const struct stoa_options *options)
         r = stoa_fromfd(w.parts.fd);
         return (int)error_out_why(VERB_ANNOUNCE, -1, r < 0 ? -errno : r, at, NULL);
     }
+    int type = w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM;
     if (r == 0)
-        r = announce_where(&w, w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM, o);
+        r = announce_where(&w, type, o);
     tell_of_path(&w, r);
-    return (int)error_out_why(VERB_ANNOUNCE, -1, r, at, w.why);
+    return (int)error_out_at(VERB_ANNOUNCE, -1, r, at, w.why, where_first(&w), type);
 }

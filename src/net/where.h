@@ -24,4 +24,10 @@ struct where {
 int where_find(struct where *w, const char *text, int family, int type, bool passive,
                uint64_t until_ns);
 
+/* The first address, NULL when none was found. */
+static inline const struct stoa_addr *where_first(const struct where *w)
+{
+    return w->n ? &w->list[0] : NULL;
+}
+
 #endif
