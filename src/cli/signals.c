@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 
 static sigset_t waited;
@@ -28,19 +27,24 @@ static void *wait_for_signals(void *arg)
     return NULL;
 }
 
+void signals_block(const int *sigs, sigset_t *blocked)
+{
+    sigemptyset(blocked);
+    for (; *sigs; sigs++) {
+        struct sigaction now;
+        sigaction(*sigs, NULL, &now);
+        if (now.sa_handler != SIG_IGN)
+            sigaddset(blocked, *sigs);
+    }
+    pthread_sigmask(SIG_BLOCK, blocked, NULL);
+}
+
 int signals_take(const int *sigs, void (*taken)(int sig))
 {
     pthread_t thread;
 
     taken_by = taken;
-    sigemptyset(&waited);
-    for (; *sigs; sigs++) {
-        struct sigaction now;
-        sigaction(*sigs, NULL, &now);
-        if (now.sa_handler != SIG_IGN)
-            sigaddset(&waited, *sigs);
-    }
-    pthread_sigmask(SIG_BLOCK, &waited, NULL);
+    signals_block(sigs, &waited);
     errno = pthread_create(&thread, NULL, wait_for_signals, NULL);
     if (errno)
         return -1;
