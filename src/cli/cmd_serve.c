@@ -23,6 +23,7 @@
 #include "cli/listener.h"
 #include "cli/log.h"
 #include "cli/output.h"
+#include "cli/processes.h"
 #include "cli/signals.h"
 
 #include <errno.h>
@@ -49,7 +50,10 @@ struct serve {
     const char *at;
     struct stoa_options options;
     bool quiet, json, next_free;
-    int ready_fd; /* -1: none */
+    int ready_fd;       /* -1: none */
+    unsigned nprocess;  /* 0: this one alone */
+    unsigned max_conns; /* of all processes together, as it was wished; 0: not at all */
+    struct listener listener;
 };
 
 static double drain_seconds;
@@ -65,6 +69,7 @@ enum key {
     KEY_TIMEOUT,
     KEY_MAX_CONNS,
     KEY_WORKERS,
+    KEY_PROCESSES,
     KEY_BACKEND,
     KEY_BACKLOG,
     KEY_DRAIN,
@@ -87,7 +92,8 @@ static const struct argp_option option_table[] = {
     {"first-byte", KEY_FIRST_BYTE, "TIME", 0, "A client silent from the start is sent off", 0},
     {"idle", KEY_IDLE, "TIME", 0, "So is a connection without a byte either way", 0},
     {"min-rate", KEY_MIN_RATE, "N", 0, "So is one of fewer bytes a second, after 30s", 0},
-    {"workers", KEY_WORKERS, "N", 0, "Threads (default: one per core)", 0},
+    {"workers", KEY_WORKERS, "N", 0, "Threads (one per core; of each process, one)", 0},
+    {"processes", KEY_PROCESSES, "N", 0, "Processes, each with its own descriptors", 0},
     {"backend", KEY_BACKEND, "NAME", 0, "How fibers wait: epoll or uring", 0},
     {"backlog", KEY_BACKLOG, "N", 0, "Length of that queue (default: the most allowed)", 0},
     {"drain-timeout", KEY_DRAIN, "TIME", 0, "For connections to end when stopped (10s)", 0},
@@ -182,10 +188,13 @@ static error_t parse_number(int key, char *arg, struct argp_state *state)
             argp_error(state, "--timeout 0: leave it out for no timeout");
         return 0;
     case KEY_MAX_CONNS:
-        o->max_conns = (unsigned)args_count(state, "--max-conns", arg, 1, UINT32_MAX);
+        s->max_conns = (unsigned)args_count(state, "--max-conns", arg, 1, UINT32_MAX);
         return 0;
     case KEY_WORKERS:
         o->workers = (int)args_count(state, "--workers", arg, 1, 1024);
+        return 0;
+    case KEY_PROCESSES:
+        s->nprocess = (unsigned)args_count(state, "--processes", arg, 1, PROCESSES_MAX);
         return 0;
     case KEY_BACKLOG:
         o->backlog = (int)args_count(state, "--backlog", arg, 1, INT32_MAX);
@@ -202,6 +211,21 @@ static error_t parse_number(int key, char *arg, struct argp_state *state)
     default:
         return parse_limit(key, arg, state);
     }
+}
+
+/* What is missing, and what does not go together. */
+static void parse_end(struct argp_state *state, const struct serve *s)
+{
+    if (!s->handler)
+        argp_error(state, "which handler? upper, echo, discard or exec CMD");
+    if (!s->at)
+        argp_error(state, "at which address? 127.0.0.1:8081, :8081, unix:/path ...");
+    if (s->nprocess && s->options.count)
+        argp_error(state, "--count or --once, and --processes: none of the processes knows how "
+                          "many the others have served; leave out one");
+    if (s->max_conns && s->max_conns < s->nprocess)
+        argp_error(state, "--max-conns %u is for all processes together, and there are %u",
+                   s->max_conns, s->nprocess);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -231,10 +255,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         parse_word(state, s, arg);
         return 0;
     case ARGP_KEY_END:
-        if (!s->handler)
-            argp_error(state, "which handler? upper, echo, discard or exec CMD");
-        if (!s->at)
-            argp_error(state, "at which address? 127.0.0.1:8081, :8081, unix:/path ...");
+        parse_end(state, s);
         return 0;
     default:
         return parse_number(key, arg, state);
@@ -275,6 +296,14 @@ static void welcome(int conn, void *arg)
     log_went(conn, &v, error);
 }
 
+/* The i-th process's part of --max-conns; 0: all that descriptors allow. */
+static unsigned part_of_max_conns(const struct serve *s, unsigned i)
+{
+    unsigned n = s->nprocess ? s->nprocess : 1;
+
+    return s->max_conns / n + (i < s->max_conns % n);
+}
+
 /* What may be open: all that is allowed, and for exec as many connections as fit.  An exit code. */
 static int limits(struct serve *s)
 {
@@ -282,6 +311,7 @@ static int limits(struct serve *s)
     rlim_t each = s->handler->answer ? 1 : EXEC_DESCRIPTORS;
     struct rlimit files;
 
+    o->max_conns = part_of_max_conns(s, 0);
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return CODE_OK;
     if (s->handler->answer) {
@@ -296,9 +326,10 @@ static int limits(struct serve *s)
     if (o->max_conns <= files.rlim_cur / each)
         return CODE_OK;
     output_say(WHO,
-               "--max-conns %u: each needs %ju of the %ju descriptors that the process may have; "
-               "LimitNOFILE= of systemd, or ulimit -n, allows more",
-               o->max_conns, (uintmax_t)each, (uintmax_t)files.rlim_cur);
+               "--max-conns %u: each needs %ju of the %ju descriptors that %s process may have; "
+               "LimitNOFILE= of systemd, or ulimit -n, allows more%s",
+               s->max_conns, (uintmax_t)each, (uintmax_t)files.rlim_cur, s->nprocess ? "a" : "the",
+               s->nprocess ? "" : ", and so does --processes");
     return CODE_USAGE;
 }
 
@@ -314,17 +345,17 @@ static struct stoa_options serve_options(const struct serve *s)
     return o;
 }
 
-static int serve_stream(struct serve *s, struct listener *l)
+static int serve_stream(struct serve *s, int listener)
 {
     struct stoa_options o = serve_options(s);
 
-    return stoa_serve_on(l->socket, welcome, s, &o);
+    return stoa_serve_on(listener, welcome, s, &o);
 }
 
-static int serve_datagrams(struct serve *s, struct listener *l)
+static int serve_datagrams(struct serve *s, int socket)
 {
     struct datagrams d = {
-        .socket = l->socket, .answer = s->handler->answer, .count = s->options.count};
+        .socket = socket, .answer = s->handler->answer, .count = s->options.count};
     struct stoa_options o = s->options;
 
     return stoa_run(datagram_loop, &d, &o);
@@ -357,45 +388,115 @@ static int nothing(void *arg)
     return 0;
 }
 
-static int serve(struct serve *s)
+/* At a socket, until it is over.  An exit code. */
+static int serve_at(struct serve *s, int socket)
+{
+    if ((s->listener.datagram ? serve_datagrams : serve_stream)(s, socket) >= 0)
+        return CODE_OK;
+    int code = errno == EINVAL ? CODE_USAGE : CODE_FAILED;
+
+    output_say(WHO, "%s", stoa_errmsg());
+    return code;
+}
+
+/* Who waits for it is told that clients can connect.  An exit code. */
+static int tell_ready(void *arg)
+{
+    const struct serve *s = arg;
+
+    log_listening(s->handler->name, &s->listener.at);
+    if (s->ready_fd < 0 || listener_tell(&s->listener, s->ready_fd) == 0)
+        return CODE_OK;
+    output_say(WHO, "--ready-fd %d: %s", s->ready_fd, strerror(errno));
+    return CODE_FAILED;
+}
+
+static int serve_alone(struct serve *s)
+{
+    int code = tell_ready(s);
+
+    if (code == CODE_OK)
+        code = serve_at(s, s->listener.socket);
+    return code == CODE_OK && stopped_by == SIGINT ? CODE_SIGNAL + SIGINT : code;
+}
+
+static int serve_in_process(unsigned i, int socket, void *arg)
+{
+    struct serve *s = arg;
+
+    if (s->ready_fd >= 0)
+        close(s->ready_fd);
+    if (s->max_conns)
+        s->options.max_conns = part_of_max_conns(s, i);
+    if (!s->options.workers)
+        s->options.workers = 1;
+    return serve_at(s, socket);
+}
+
+static int serve_by_processes(struct serve *s, const sigset_t *stops)
+{
+    struct plan plan = {
+        .nprocess = s->nprocess,
+        .at = s->at,
+        .options = &s->options,
+        .drain_seconds = drain_seconds,
+        .stops = *stops,
+        .serve = serve_in_process,
+        .started = tell_ready,
+        .arg = s,
+    };
+
+    return processes_run(&s->listener, &plan);
+}
+
+/* From now on signals stop the server, and do not end it.  Processes are made before there is a
+ * thread, so then they are only blocked. */
+static int take_signals(const struct serve *s, sigset_t *stops)
 {
     static const int signals[] = {SIGINT, SIGTERM, 0};
-    struct listener l;
-    int code;
 
     signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would take exec's children away */
-    code = limits(s);
-    if (code)
-        return code;
-    if (signals_take(signals, stop) < 0) {
-        output_say(WHO, "no thread for signals: %s", strerror(errno));
-        return CODE_FAILED;
+    if (s->nprocess) {
+        signals_block(signals, stops);
+        return CODE_OK;
     }
-    if (stoa_run(nothing, NULL, &s->options) < 0) { /* before anybody can connect */
+    if (signals_take(signals, stop) == 0)
+        return CODE_OK;
+    output_say(WHO, "no thread for signals: %s", strerror(errno));
+    return CODE_FAILED;
+}
+
+/* Before anybody can connect, see that all can be served as it was asked for; then listen. */
+static int open_listener(struct serve *s)
+{
+    int code;
+
+    if (stoa_run(nothing, NULL, &s->options) < 0) {
         output_say(WHO, "%s", stoa_errmsg());
         return errno == EINVAL ? CODE_USAGE : CODE_FAILED;
     }
-    code = listener_open(&l, s->at, &s->options, s->next_free ? WHO : NULL);
-    if (code) {
-        output_say(WHO, "%s", l.why);
-        return code;
-    }
-    if (!fits(s, &l))
+    code = listener_open(&s->listener, s->at, &s->options, s->next_free ? WHO : NULL);
+    if (code)
+        output_say(WHO, "%s", s->listener.why);
+    else if (!fits(s, &s->listener))
         return CODE_USAGE;
-    log_listening(s->handler->name, &l.at);
-    if (s->ready_fd >= 0 && listener_tell(&l, s->ready_fd) < 0) {
-        output_say(WHO, "--ready-fd %d: %s", s->ready_fd, strerror(errno));
-        return CODE_FAILED;
-    }
-    code = (l.datagram ? serve_datagrams : serve_stream)(s, &l);
-    if (code < 0) {
-        code = errno == EINVAL ? CODE_USAGE : CODE_FAILED;
-        output_say(WHO, "%s", stoa_errmsg());
-        listener_end(&l);
+    return code;
+}
+
+static int serve(struct serve *s)
+{
+    sigset_t stops;
+    int code = limits(s);
+
+    if (code == CODE_OK)
+        code = take_signals(s, &stops);
+    if (code == CODE_OK)
+        code = open_listener(s);
+    if (code)
         return code;
-    }
-    listener_end(&l);
-    return stopped_by == SIGINT ? CODE_SIGNAL + SIGINT : CODE_OK;
+    code = s->nprocess ? serve_by_processes(s, &stops) : serve_alone(s);
+    listener_end(&s->listener);
+    return code;
 }
 
 int cmd_serve(int argc, char **argv)

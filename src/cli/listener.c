@@ -62,12 +62,12 @@ static int take_next(struct listener *l, const char *at, const struct stoa_optio
 }
 
 /* Note the path, unless the socket was given to us: then the giver removes it. */
-static void look_at_path(struct listener *l, const char *at)
+static void look_at_path(struct listener *l)
 {
     const struct sockaddr_un *un = (const struct sockaddr_un *)&l->at.sa;
     struct stat now;
 
-    if (un->sun_family != AF_UNIX || strncasecmp(at, "fd:", 3) == 0)
+    if (un->sun_family != AF_UNIX || l->given)
         return;
     snprintf(l->path, sizeof(l->path), "%.*s", (int)sizeof(un->sun_path), un->sun_path);
     if (stat(l->path, &now) < 0)
@@ -94,7 +94,7 @@ int listener_open(struct listener *l, const char *at, const struct stoa_options 
 {
     struct stoa_options o = *options;
 
-    *l = (struct listener){0};
+    *l = (struct listener){.given = strncasecmp(at, "fd:", 3) == 0};
     l->socket = stoa_announce(at, &o);
     if (l->socket < 0) {
         int error = errno;
@@ -105,7 +105,7 @@ int listener_open(struct listener *l, const char *at, const struct stoa_options 
     }
     if (look(l) < 0)
         return failed(l, at);
-    look_at_path(l, at);
+    look_at_path(l);
     return 0;
 }
 

@@ -12,6 +12,7 @@ struct listener {
     int socket;
     struct stoa_addr at; /* where it is, port included */
     bool datagram;
+    bool given;                    /* it was open already: fd:N */
     char path[STOA_ADDR_TEXT_MAX]; /* the UNIX path to remove at the end; "" = none */
     dev_t device;                  /* what the path was then */
     ino_t inode;

@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,12 +42,40 @@ static __thread char line[LINE_ROOM];
 
 static bool quiet_log;
 static bool json_log;
-static atomic_uint_fast64_t came, went; /* connections, without --quiet */
+
+/* Connections, without --quiet: of this process, or of each of several in memory that they
+ * share.  A crowd is counted in cache lines of its own. */
+struct tally {
+    _Alignas(64) atomic_uint_fast64_t came; /* of all processes; in the first tally alone */
+    _Alignas(64) atomic_uint_fast64_t open; /* of one process */
+};
+
+static struct tally alone;
+static struct tally *tallies = &alone, *mine = &alone;
+static unsigned ntally = 1;
 
 void log_init(bool quiet, bool json)
 {
     quiet_log = quiet;
     json_log = json;
+}
+
+int log_share(unsigned nprocess)
+{
+    size_t len = nprocess * sizeof(*tallies);
+    void *shared = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (shared == MAP_FAILED)
+        return -1;
+    tallies = shared;
+    ntally = nprocess;
+    return 0;
+}
+
+void log_process(unsigned i)
+{
+    mine = &tallies[i];
+    atomic_store(&mine->open, 0);
 }
 
 static void line_end(struct text *t)
@@ -116,7 +145,8 @@ void log_came(int conn, struct visit *v)
 
     if (quiet_log)
         return;
-    v->id = atomic_fetch_add(&came, 1) + 1;
+    v->id = atomic_fetch_add(&tallies->came, 1) + 1;
+    atomic_fetch_add(&mine->open, 1);
     v->came_ns = output_now_ns();
     line_begin(&t, "came");
     peer_add(&t, conn, v);
@@ -134,6 +164,18 @@ static void seconds_add(struct text *t, uint64_t ns)
     text_add(t, " s");
 }
 
+/* How a process has ended. */
+static void status_add(struct text *t, int status)
+{
+    if (WIFEXITED(status)) {
+        text_add(t, "exit ");
+        text_add_number(t, (uint64_t)WEXITSTATUS(status));
+    } else {
+        text_add(t, "killed by SIG");
+        text_add(t, sigabbrev_np(WTERMSIG(status)));
+    }
+}
+
 static void reason_add(struct text *t, const struct visit *v, int error)
 {
     static const struct {
@@ -148,13 +190,8 @@ static void reason_add(struct text *t, const struct visit *v, int error)
         {ECANCELED, "cut off, the server stops"},
     };
 
-    if (v->ran && WIFEXITED(v->status)) {
-        text_add(t, "exit ");
-        text_add_number(t, (uint64_t)WEXITSTATUS(v->status));
-        text_add(t, error ? ", " : "");
-    } else if (v->ran) {
-        text_add(t, "killed by SIG");
-        text_add(t, sigabbrev_np(WTERMSIG(v->status)));
+    if (v->ran) {
+        status_add(t, v->status);
         text_add(t, error ? ", " : "");
     }
     if (stoa_cut_reason()) {
@@ -202,7 +239,7 @@ void log_went(int conn, const struct visit *v, int error)
 
     if (quiet_log)
         return;
-    atomic_fetch_add(&went, 1);
+    atomic_fetch_sub(&mine->open, 1);
     stay_ns = output_now_ns() - v->came_ns;
     line_begin(&t, "went");
     peer_add(&t, conn, v);
@@ -297,11 +334,13 @@ void log_datagram(const struct stoa_addr *from, size_t len)
 
 void log_stopping(double seconds)
 {
-    uint64_t open = atomic_load(&came) - atomic_load(&went);
+    uint64_t open = 0;
     struct text t;
 
     if (quiet_log)
         return;
+    for (unsigned i = 0; i < ntally; i++)
+        open += atomic_load(&tallies[i].open);
     line_begin(&t, "stopping");
     if (json_log) {
         json_number(&t, "connections", open);
@@ -316,5 +355,55 @@ void log_stopping(double seconds)
         seconds_add(&t, (uint64_t)(seconds * 1e9));
         text_add(&t, " to end (the signal again: at once)");
     }
+    line_end(&t);
+}
+
+static void lost_json(struct text *t, const struct lost *l, uint64_t open)
+{
+    char reason[32];
+    struct text r;
+
+    text_init(&r, reason, sizeof(reason));
+    status_add(&r, l->status);
+    json_number(t, "process", l->i + 1);
+    json_number(t, "pid", (uint64_t)l->pid);
+    json_number(t, "connections", open);
+    json_number(t, "ms", l->lived_ns / 1000000);
+    json_string(t, "reason", reason);
+    if (l->replaced)
+        json_number(t, "pause_ms", l->pause_ns / 1000000);
+}
+
+static void lost_text(struct text *t, const struct lost *l, uint64_t open)
+{
+    text_add(t, "stoa serve: process ");
+    text_add_number(t, l->i + 1);
+    text_add(t, " of ");
+    text_add_number(t, ntally);
+    text_add(t, " (pid ");
+    text_add_number(t, (uint64_t)l->pid);
+    text_add(t, ") has ended after ");
+    seconds_add(t, l->lived_ns);
+    text_add(t, " with ");
+    text_add_number(t, open);
+    text_add(t, open == 1 ? " connection: " : " connections: ");
+    status_add(t, l->status);
+    if (l->replaced && !l->pause_ns) {
+        text_add(t, "; another takes its place");
+    } else if (l->replaced) {
+        text_add(t, "; another takes its place in ");
+        seconds_add(t, l->pause_ns);
+    }
+}
+
+void log_lost(const struct lost *l)
+{
+    uint64_t open = atomic_load(&tallies[l->i].open);
+    struct text t;
+
+    if (quiet_log)
+        return;
+    line_begin(&t, "lost");
+    (json_log ? lost_json : lost_text)(&t, l, open);
     line_end(&t);
 }

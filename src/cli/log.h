@@ -7,9 +7,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stoa.h>
+#include <sys/types.h>
 
 /* Before the first client: what the log is like, for the whole process. */
 void log_init(bool quiet, bool json);
+
+/* Several processes are to serve: their connections are counted together.  Before they are
+ * started.  0, or -1 with errno. */
+int log_share(unsigned nprocess);
+
+/* In the i-th of them, from 0, when it begins. */
+void log_process(unsigned i);
 
 /* The server is at this address. */
 void log_listening(const char *handler, const struct stoa_addr *at);
@@ -28,5 +36,16 @@ void log_datagram(const struct stoa_addr *from, size_t len);
 
 /* The server is asked to stop, and connections have so many seconds to end. */
 void log_stopping(double seconds);
+
+/* A process that served has ended, and nobody had asked it to. */
+struct lost {
+    unsigned i; /* the how manieth, from 0 */
+    pid_t pid;
+    int status; /* as wait(2) has it */
+    uint64_t lived_ns;
+    bool replaced;     /* another takes its place */
+    uint64_t pause_ns; /* after so long */
+};
+void log_lost(const struct lost *l);
 
 #endif

@@ -7,8 +7,8 @@ answer is a request lost.  The server must exit with 0, within its --drain-timeo
 
     drain.py BUILD [ROUNDS]
 
-Each backend ROUNDS times, with one worker and with four, and once with fewer connections at a time
-than clients.  TAP.
+Each backend ROUNDS times, with one worker and with four, with processes, and with fewer connections
+at a time than clients.  TAP.
 """
 import os
 import socket
@@ -17,7 +17,8 @@ import sys
 import time
 
 CLIENTS = 4
-VARIANTS = [['--workers', '1'], ['--workers', '4'], ['--max-conns', '2']]
+VARIANTS = [['--workers', '1'], ['--workers', '4'], ['--max-conns', '2'], ['--processes', '3'],
+            ['--processes', '2', '--workers', '2', '--max-conns', '3']]
 DRAIN = 10
 
 
