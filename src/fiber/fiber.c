@@ -153,20 +153,26 @@ IN_ONE_PIECE void fetch_ahead(struct sched *s)
     __builtin_prefetch(f + CACHE_LINE);
 }
 
+/* For sched_look(), which reads it from elsewhere: a plain store, and no more. */
+IN_ONE_PIECE void set_running(struct sched *s, struct fiber *f)
+{
+    __atomic_store_n(&s->running, f, __ATOMIC_RELAXED);
+}
+
 /* Who is next: the first ready fiber, or the thread's own stack. */
 IN_ONE_PIECE struct fiber *take_next(struct sched *s)
 {
     if (s->budget == 0 || s->nready == 0) {
-        s->running = NULL;
+        set_running(s, NULL);
         return &s->loop;
     }
     struct fiber *f = *slot(s, 0);
 
-    s->first_ready++;
+    __atomic_store_n(&s->first_ready, s->first_ready + 1, __ATOMIC_RELAXED);
     s->nready--;
     s->budget--;
     f->state = FIBER_RUNNING;
-    s->running = f;
+    set_running(s, f);
     fetch_ahead(s);
     return f;
 }
@@ -188,12 +194,19 @@ static bool reserve(struct sched *s)
     if (!ready)
         return false;
     for (size_t i = 0; i < s->nready; i++)
-        ready[i] = *slot(s, i);
+        ready[(s->first_ready + i) & (room - 1)] = *slot(s, i);
     free(s->ready);
     s->ready = ready;
     s->ready_room = room;
-    s->first_ready = 0;
     return true;
+}
+
+struct run sched_look(const struct sched *s)
+{
+    return (struct run){
+        .fiber = __atomic_load_n(&s->running, __ATOMIC_RELAXED),
+        .nth = __atomic_load_n(&s->first_ready, __ATOMIC_RELAXED),
+    };
 }
 
 static struct fiber *running_here(const char *sentence)

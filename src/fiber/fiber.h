@@ -82,9 +82,9 @@ struct fiber {
 struct sched {
     struct fiber **ready; /* a ring with room for all that are alive; run in this order */
     size_t ready_room;    /* a power of 2 */
-    size_t first_ready;   /* counts on and on; its slot is its lowest bits */
+    size_t first_ready;   /* counts on and on; its slot is its lowest bits; see sched_look() */
     size_t nready;
-    struct fiber *running; /* NULL between fibers */
+    struct fiber *running; /* NULL between fibers; see sched_look() */
     struct fiber *left;    /* whose stack was left last; if dead, who arrives gives it back */
     size_t budget;         /* how many more this fiber_run() may run */
     struct fiber loop;     /* the thread's own stack: fiber_run's caller */
@@ -102,6 +102,14 @@ void sched_fini(struct sched *s);
 
 /* In a child of fork: the fibers are the parent's. */
 void sched_in_child(void);
+
+/* What another thread may see while s is alive: which fiber runs (NULL: none does), and which run
+ * in s's life this is.  The same fiber in the same run has not let others run between two looks. */
+struct run {
+    struct fiber *fiber;
+    size_t nth;
+};
+struct run sched_look(const struct sched *s);
 
 /* Make a fiber, ready to run fn(arg) when its turn comes.  NULL: no memory. */
 struct fiber *fiber_go(struct sched *s, void (*fn)(void *arg), void *arg);
