@@ -8,6 +8,7 @@
  */
 #include "cli/json.h"
 
+#include "cli/base64.h"
 #include "cli/utf8.h"
 
 #include <stdbool.h>
@@ -94,20 +95,6 @@ void json_string(struct text *t, const char *key, const char *string)
 {
     key_add(t, key);
     quoted_add(t, string, strlen(string));
-}
-
-static void base64_add(struct text *t, const unsigned char *s, size_t len)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < len; i += 3) {
-        size_t n = len - i < 3 ? len - i : 3;
-        uint32_t v =
-            (uint32_t)s[i] << 16 | (n > 1 ? (uint32_t)s[i + 1] << 8 : 0) | (n > 2 ? s[i + 2] : 0);
-        char four[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
-                        n > 2 ? digits[v & 63] : '='};
-        text_add_bytes(t, four, sizeof(four));
-    }
 }
 
 void json_data(struct text *t, const void *bytes, size_t len)
