@@ -50,6 +50,11 @@
 #define LOOK_MAX_WISH_US  1000
 #define LOOK_DISTURBED_NS ((uint64_t)50 * 1000)
 
+/* Announce: the port of a program that was killed is waited for, a second or so.  Counted, so
+ * that a busy machine, which takes longer to give it back, is given longer. */
+#define GHOST_TRIES    200
+#define GHOST_PAUSE_NS ((uint64_t)5 * 1000 * 1000)
+
 /* Accept: how long a full descriptor table is waited for, each time. */
 #define ACCEPT_PAUSE_NS ((uint64_t)40 * 1000 * 1000)
 

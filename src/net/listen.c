@@ -11,12 +11,17 @@
  *   SO_REUSEPORT only for who asks: two programs that both have it share a port
  *   silently.  (stoa_serve() sets it later: docs/why/0004.)
  *
+ *   A port whose program has just been killed is waited for: with io_uring the kernel takes a
+ *   moment to give it back (diag/ghost.c), and who restarts a server does so at once.
+ *
  *   accept waits at EMFILE: the client stays in the queue, the processor stays idle.
  */
 #include "net/listen.h"
 #include "backend/life.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/text.h"
+#include "diag/ghost.h"
 #include "net/error.h"
 #include "net/path.h"
 #include "net/scope.h"
@@ -229,6 +234,27 @@ int listen_accept(int s)
     return accept_one(s, &unwanted, false);
 }
 
+/* Is the address in use by a program that is no more? */
+static bool is_haunted(const struct backend_sock *b, const struct stoa_addr *a)
+{
+    bool simulated = backend_here()->end;
+
+    return is_inet(b) && !simulated && ghost_has((const struct sockaddr *)&a->sa, b->type);
+}
+
+/* bind_addr(), once a killed program's socket has gone. */
+static int bind_after(struct stoa_sock *so, const struct stoa_addr *a, unsigned mode, int backlog)
+{
+    int r = bind_addr(so, a, mode, backlog);
+
+    for (int i = 0; r == -EADDRINUSE && i < GHOST_TRIES && is_haunted(&so->b, a); i++) {
+        int paused = sock_pause(GHOST_PAUSE_NS, scope_until(&fiber_self()->local));
+
+        r = paused < 0 ? paused : bind_addr(so, a, mode, backlog);
+    }
+    return r;
+}
+
 /* Announce at one address.  A handle. */
 static int announce_at(const struct stoa_addr *a, int type, const struct stoa_options *o)
 {
@@ -242,7 +268,7 @@ static int announce_at(const struct stoa_addr *a, int type, const struct stoa_op
         return -fiber_self()->local.note.code;
     if (o->reuseport)
         set_int(&sock_at(s)->b, SOL_SOCKET, SO_REUSEPORT, 1);
-    r = bind_addr(sock_at(s), a, mode, stream ? backlog : -1);
+    r = bind_after(sock_at(s), a, mode, stream ? backlog : -1);
     if (r < 0)
         stoa_close(s);
     return r < 0 ? r : s;

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -189,6 +190,54 @@ TEST(a_port_that_somebody_listens_on_is_refused)
     EXPECT_OK(stoa_close(s));
 }
 ON_EVERY_BACKEND(a_port_that_somebody_listens_on_is_refused)
+
+/* A listener that is in no process, as that of a killed server whose ring the kernel is still
+ * taking down: it is on its way in a message.  The descriptor that ends it. */
+static int ghost_make(char *at, size_t len)
+{
+    struct stoa_addr own;
+    int way[2], s = stoa_announce("127.0.0.1:0", NULL);
+
+    EXPECT_OK(s);
+    EXPECT_OK(stoa_getsockname(s, &own));
+    stoa_addr_text(&own, at, len);
+    EXPECT_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, way), 0);
+    int a = stoa_fromfd(way[0]), fd = stoa_detach(s);
+    EXPECT_OK(a);
+    EXPECT_OK(stoa_send_fds(a, "g", 1, &fd, 1));
+    close(fd);
+    EXPECT_OK(stoa_close(a));
+    return way[1];
+}
+
+static void *ghost_ends(void *fd)
+{
+    struct timespec a_moment = {.tv_nsec = 50 * 1000 * 1000};
+
+    nanosleep(&a_moment, NULL);
+    close((int)(intptr_t)fd);
+    return NULL;
+}
+
+TEST(a_killed_programs_port_is_waited_for)
+{
+    char at[STOA_ADDR_TEXT_MAX];
+    pthread_t thread;
+
+    NOT_SIMULATED("a killed program leaves no sockets behind there");
+    int fd = ghost_make(at, sizeof(at));
+    struct stoa_scope scope;
+
+    stoa_within(&scope, 0.02);
+    EXPECT_ERR(stoa_announce(at, NULL), ETIME);
+    stoa_leave(&scope);
+    EXPECT_EQ(pthread_create(&thread, NULL, ghost_ends, (void *)(intptr_t)fd), 0);
+    int s = stoa_announce(at, NULL);
+    EXPECT_OK(s);
+    EXPECT_OK(stoa_close(s));
+    pthread_join(thread, NULL);
+}
+ON_EVERY_BACKEND(a_killed_programs_port_is_waited_for)
 
 TEST(two_may_bind_but_one_listens)
 {
