@@ -348,6 +348,30 @@ int listener_make(enum kind k, struct text *where)
     return s;
 }
 
+/* The queue is full when it can be seen in it, which may be after the connect. */
+struct full full_of(int bound)
+{
+    struct full f = {.listener = bound, .where = self_text(bound)};
+    char to[32];
+
+    EXPECT_OK(stoa_listen(bound, 0));
+    snprintf(to, sizeof(to), "127.0.0.1%s", strrchr(f.where.c, ':'));
+    f.inside = stoa_dial(to, NULL);
+    EXPECT_OK(f.inside);
+    EXPECT_EQ(stoa_poll(bound, POLLIN), POLLIN);
+    return f;
+}
+
+struct full full_make(void)
+{
+    return full_of(bound_make(TCP4));
+}
+
+void full_close(struct full *f)
+{
+    EXPECT_OK(stoa_close(f->inside) | stoa_close(f->listener));
+}
+
 static struct pair stream_pair(enum kind k)
 {
     struct pair p;
@@ -390,14 +414,41 @@ void pair_close(struct pair *p)
     p->near = p->far = -1;
 }
 
-struct text nobody_there(enum kind k)
+struct text free_there(enum kind k)
 {
-    if (kinds[k].family == AF_UNIX)
-        return unix_path();
     int s = bound_make(k);
     struct text t = self_text(s);
+
     EXPECT_OK(stoa_close(s));
     return t;
+}
+
+/* Datagrams come from its peer only, which is itself. */
+static struct text port_refuse(enum kind k)
+{
+    int s = stoa_socket(kinds[k].family, kinds[k].type, 0), on = 1;
+
+    EXPECT_OK(stoa_setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
+    EXPECT_OK(stoa_bind(s, kinds[k].free));
+    struct text t = self_text(s);
+    if (k >= KIND_STREAMS)
+        EXPECT_OK(stoa_connect(s, t.c));
+    EXPECT_OK(stoa_detach(s));
+    t_kept++;
+    return t;
+}
+
+struct text nobody_there(enum kind k)
+{
+    static struct text there[KINDS];
+
+    if (kinds[k].family == AF_UNIX)
+        return unix_path();
+    if (is_simulated())
+        return free_there(k);
+    if (!there[k].c[0])
+        there[k] = port_refuse(k);
+    return there[k];
 }
 
 int port_keep(struct text *where)

@@ -171,8 +171,24 @@ int bound_make(enum kind k);                        /* bound to a free address *
 int listener_make(enum kind k, struct text *where); /* listening; where it does, or NULL */
 int port_of(const struct stoa_addr *a);
 
-/* A loopback address text with a port that nobody has (it was free a moment ago). */
+/* A TCP listener with backlog 0 and one connection in its queue: the kernel drops further SYNs
+ * (tcp_conn_request), so that a connect stays on its way. */
+struct full {
+    int listener;
+    int inside;
+    struct text where;
+};
+struct full full_make(void);
+struct full full_of(int bound); /* of a socket that is bound */
+void full_close(struct full *f);
+
+/* An address text at which nobody is, to the program's end: a socket of ours keeps the port, with
+ * SO_REUSEADDR, and neither listens nor receives.  So does no path. */
 struct text nobody_there(enum kind k);
+
+/* A loopback address text with a port that was free a moment ago; on a busy machine it may be
+ * another's by now. */
+struct text free_there(enum kind k);
 
 /* Keep a loopback port for a server that is to be started: bound, with SO_REUSEADDR and
  * not listening, which the kernel gives to nobody who does not ask for it by number.

@@ -35,6 +35,7 @@ struct t_case {
 
 extern atomic_int t_failed;           /* EXPECTs that did not hold, in the running test */
 extern const char *_Atomic t_skipped; /* SKIP's reason in the running test */
+extern int t_kept;                    /* descriptors that are to stay open to the end */
 void t_add(struct t_case *c);
 void t_fail(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 const char *t_reason(void); /* stoa_errmsg()'s, if it is there */
