@@ -4,7 +4,7 @@
 
 #include <sys/syscall.h>
 
-/* How many words follow the number, of the calls that the library makes in this way. */
+/* How many words follow the number, of the calls that the library and tests make in this way. */
 static inline int words(long nr)
 {
     switch (nr) {
@@ -13,6 +13,7 @@ static inline int words(long nr)
     case SYS_io_uring_enter:
         return 6;
     case SYS_io_uring_register:
+    case SYS_accept4:
         return 4;
     case SYS_membarrier:
         return 3;

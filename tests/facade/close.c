@@ -410,14 +410,15 @@ TEST(after_SHUT_RD_a_close_loses_nothing)
 }
 ON_EVERY_BACKEND(after_SHUT_RD_a_close_loses_nothing)
 
-/* close(2) waits with such an option, and all of a worker with it; stoa_close() does not. */
+/* close(2) waits with such an option, an hour here, and all of a worker with it; stoa_close() does
+ * not. */
 TEST(close_does_not_wait_whatever_SO_LINGER_says)
 {
     NOT_SIMULATED("it would wait in the kernel's close(2)");
     for (int which = 0; which < 4; which++) {
         bool ended = which & 1, shared = which & 2;
         struct pair p = pair_make();
-        struct linger how = {.l_onoff = 1, .l_linger = 3};
+        struct linger how = {.l_onoff = 1, .l_linger = 3600};
         char c;
 
         if (shared)
@@ -429,9 +430,7 @@ TEST(close_does_not_wait_whatever_SO_LINGER_says)
             EXPECT_OK(stoa_shutdown(p.far, SHUT_WR));
             EXPECT_EQ(stoa_recv(p.near, &c, 1, 0), 0);
         }
-        double start = now();
         EXPECT_OK(stoa_close(p.near));
-        EXPECT_LT(now() - start, 2);
         EXPECT_OK(stoa_abort(p.far));
     }
 }
@@ -441,7 +440,7 @@ TEST(close_does_not_wait_whatever_SO_LINGER_the_listener_had)
 {
     NOT_SIMULATED("it would wait in the kernel's close(2)");
     for (int by_others = 0; by_others < 2; by_others++) {
-        struct linger how = {.l_onoff = 1, .l_linger = 3};
+        struct linger how = {.l_onoff = 1, .l_linger = 3600};
         struct text where;
         char c;
         int s = listener_make(TCP4, &where);
@@ -459,9 +458,7 @@ TEST(close_does_not_wait_whatever_SO_LINGER_the_listener_had)
         EXPECT_ERR(send_until_it_fails(near, 0), ETIME);
         EXPECT_OK(stoa_shutdown(far, SHUT_WR));
         EXPECT_EQ(stoa_recv(near, &c, 1, 0), 0);
-        double start = now();
         EXPECT_OK(stoa_close(near));
-        EXPECT_LT(now() - start, 2);
         EXPECT_OK(stoa_abort(far));
         EXPECT_OK(stoa_close(s));
     }

@@ -43,44 +43,18 @@ int connect(int fd, const struct sockaddr *sa, socklen_t len)
     return (int)syscall(SYS_connect, fd, sa, len);
 }
 
-/* A thread outside the library that ends the connection after three seconds, so that a test
- * that has fallen into the trap ends. */
-struct rescue {
-    int fd; /* of our own dup */
-    atomic_bool over;
-    bool came;
-};
-
-static void *rescues(void *arg)
-{
-    struct rescue *r = arg;
-    const struct timespec moment = {.tv_nsec = 10 * 1000 * 1000};
-
-    for (int i = 0; i < 300 && !atomic_load(&r->over); i++)
-        nanosleep(&moment, NULL);
-    r->came = !atomic_load(&r->over);
-    if (r->came)
-        shutdown(r->fd, SHUT_RDWR);
-    return NULL;
-}
-
+/* A test that has fallen into the trap waits for ever. */
 static long meddled_call(int call, int s, int fd, const struct sockaddr *sa, socklen_t len)
 {
-    struct rescue rescue = {.fd = fcntl(stoa_fileno(s), F_DUPFD_CLOEXEC, 0)};
-    pthread_t thread;
     long r;
 
-    EXPECT_EQ(pthread_create(&thread, NULL, rescues, &rescue), 0);
+    stoa_fileno(s); /* the file is others', too */
     atomic_store(&meddles, true);
     r = call == 0   ? stoa_sendfile(s, fd, &(off_t){0}, 0)
         : call == 1 ? stoa_accept(s, NULL)
                     : stoa_connect_sa(s, sa, len);
     int error = errno;
     atomic_store(&meddles, false);
-    atomic_store(&rescue.over, true);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
-    EXPECT(!rescue.came);
-    EXPECT_EQ(close(rescue.fd), 0);
     errno = error;
     return r;
 }
@@ -111,24 +85,17 @@ TEST(trap_6_the_flag_is_cleared_just_before_accept)
 }
 ON_EVERY_BACKEND(trap_6_the_flag_is_cleared_just_before_accept)
 
-/* Of a listener whose queue is full; see connect.c. */
 TEST(trap_6_the_flag_is_cleared_just_before_connect)
 {
     NOT_SIMULATED("there is no O_NONBLOCK to clear");
-    int listener = bound_make(TCP4), inside[4], s = stoa_socket(AF_INET, SOCK_STREAM, 0);
-    struct stoa_addr to = self_addr(listener);
+    int s = stoa_socket(AF_INET, SOCK_STREAM, 0);
+    struct full f = full_make();
+    struct stoa_addr to = self_addr(f.listener);
 
-    EXPECT_OK(stoa_listen(listener, 0));
-    for (int i = 0; i < 4; i++) {
-        inside[i] = stoa_socket(AF_INET, SOCK_STREAM, 0);
-        stoa_settimeout(inside[i], 0.05);
-        stoa_connect(inside[i], self_text(listener).c);
-    }
     stoa_settimeout(s, 0.1);
     EXPECT_ERR(meddled_call(2, s, -1, (struct sockaddr *)&to.sa, to.len), ETIME);
-    EXPECT_OK(stoa_close(s) | stoa_close(listener));
-    for (int i = 0; i < 4; i++)
-        EXPECT_OK(stoa_close(inside[i]));
+    EXPECT_OK(stoa_close(s));
+    full_close(&f);
 }
 ON_EVERY_BACKEND(trap_6_the_flag_is_cleared_just_before_connect)
 
@@ -238,9 +205,7 @@ static int accepts(struct beside *me)
 /* Two wait so long for one client; 1: one of them had it, 0: it came too late for both. */
 static int one_client_for_two(int s, const char *where, double patience)
 {
-    struct rescue rescue = {.fd = fcntl(stoa_fileno(s), F_DUPFD_CLOEXEC, 0)};
     struct beside b[2];
-    pthread_t thread;
     int got = 0;
 
     stoa_settimeout(s, patience);
@@ -248,7 +213,6 @@ static int one_client_for_two(int s, const char *where, double patience)
         beside(&b[i], accepts, &s);
     for (int i = 0; i < 2; i++)
         until_asleep(&b[i]);
-    EXPECT_EQ(pthread_create(&thread, NULL, rescues, &rescue), 0);
     flag_clear(stoa_fileno(s));
     int c = stoa_dial(where, NULL);
     for (int i = 0; i < 2; i++) {
@@ -258,10 +222,6 @@ static int one_client_for_two(int s, const char *where, double patience)
         if (d >= 0)
             EXPECT_OK(stoa_close(d));
     }
-    atomic_store(&rescue.over, true);
-    EXPECT_EQ(pthread_join(thread, NULL), 0);
-    EXPECT(!rescue.came);
-    EXPECT_EQ(close(rescue.fd), 0);
     if (got == 0)
         EXPECT_OK(stoa_close(stoa_accept(s, NULL)));
     EXPECT_OK(stoa_close(c));
@@ -275,7 +235,7 @@ TEST(trap_6_a_listener_whose_flag_was_cleared_still_keeps_time)
     struct text where;
     int s = listener_make(TCP4, &where), got = 0;
 
-    for (double patience = 0.2; got == 0 && patience < 2; patience *= 2)
+    for (double patience = 0.2; got == 0 && patience < 100; patience *= 2)
         got = one_client_for_two(s, where.c, patience);
     EXPECT_EQ(got, 1);
     EXPECT_OK(stoa_close(s));

@@ -16,7 +16,7 @@
  * 1: the clock of sendall, recvall and sendfile, restarted by every part
  * ---------------------------------------------------------------------- */
 
-/* Reads 4 KiB every 4 ms: a megabyte in a second. */
+/* Reads 4 KiB every 4 ms: SECOND in a second. */
 static int reads_slowly(struct beside *me)
 {
     char buf[4096];
@@ -28,11 +28,12 @@ static int reads_slowly(struct beside *me)
 
 static int sends_slowly(struct beside *me)
 {
-    for (int i = 0; i < 300 && stoa_send(*(int *)me->arg, "x", 1, 0) == 1; i++)
+    while (stoa_send(*(int *)me->arg, "x", 1, 0) == 1)
         stoa_sleep(0.004);
     return 0;
 }
 
+enum { SECOND = 1 << 20, SECONDS = 16 };
 enum how { SENDALL, SENDFILE, RECVALL, IN_SCOPE, HOWS };
 
 static int moves_slowly(enum how how, struct pair *p, char *big, size_t len)
@@ -50,9 +51,9 @@ static int moves_slowly(enum how how, struct pair *p, char *big, size_t len)
         close(fd);
         return r;
     case RECVALL:
-        return (int)stoa_recvall(p->near, big, 300);
+        return (int)stoa_recvall(p->near, big, len / 4096);
     default:
-        stoa_settimeout(p->near, 60);
+        stoa_settimeout(p->near, 3600);
         stoa_within(&scope, 0.1);
         r = stoa_sendall(p->near, big, len, 0);
         stoa_leave(&scope);
@@ -60,30 +61,41 @@ static int moves_slowly(enum how how, struct pair *p, char *big, size_t len)
     }
 }
 
+/* With 0.1 seconds for it: was it out of time? */
+static bool ends_in_its_time(enum how how, char *big, size_t len)
+{
+    struct pair p = pair_of(UNIX_STREAM);
+    struct beside b;
+
+    small_buffers(p.near);
+    stoa_settimeout(p.near, 0.1);
+    beside(&b, how == RECVALL ? sends_slowly : reads_slowly, &p.far);
+    double start = now();
+    int r = moves_slowly(how, &p, big, len), error = errno;
+    size_t done = stoa_done();
+    if (how == IN_SCOPE && r < 0)
+        EXPECT_EQ(error, ETIME); /* stoa_leave() has another note */
+    else if (r < 0)
+        EXPECT(error == ETIME && done > 0 && done < len);
+    EXPECT_GE(now() - start, 0.1);
+    EXPECT_OK(stoa_close(p.near));
+    EXPECT_EQ(beside_join(&b), 0);
+    EXPECT_OK(stoa_close(p.far));
+    return r < 0;
+}
+
+/* Who is not let run for so long that the peer has moved all meanwhile did not have to wait, and
+ * was in time: then there is more to move. */
 TEST(trap_1_one_clock_for_all_parts)
 {
-    const size_t len = 1 << 20;
-    char *big = calloc(1, len);
+    char *big = calloc(SECONDS, SECOND);
 
     for (enum how how = SENDALL; how < HOWS; how++) {
-        struct pair p = pair_of(UNIX_STREAM);
-        struct beside b;
+        bool ended = false;
 
-        small_buffers(p.near);
-        stoa_settimeout(p.near, 0.1);
-        beside(&b, how == RECVALL ? sends_slowly : reads_slowly, &p.far);
-        double start = now();
-        int r = moves_slowly(how, &p, big, len);
-        int error = errno;
-        size_t done = stoa_done();
-        if (how == IN_SCOPE)
-            EXPECT_ERR((errno = error, r), ETIME); /* stoa_leave() has another note */
-        else
-            EXPECT(r == -1 && error == ETIME && done > 0 && done < len);
-        EXPECT_GE(now() - start, 0.1);
-        EXPECT_OK(stoa_close(p.near));
-        EXPECT_EQ(beside_join(&b), 0);
-        EXPECT_OK(stoa_close(p.far));
+        for (size_t n = 1; n <= SECONDS && !ended; n *= 2)
+            ended = ends_in_its_time(how, big, n * SECOND);
+        EXPECT(ended);
     }
     free(big);
 }
@@ -93,12 +105,13 @@ ON_EVERY_PAIRING(trap_1_one_clock_for_all_parts)
  * 2: signals stretch the timeout
  * ---------------------------------------------------------------------- */
 
+enum { NSIGNAL_MAX = 250 };
 static atomic_int nsignal;
 
 static void on_alarm(int signo)
 {
     /* With the trap open the wait would never end: the timer stops, the test fails. */
-    if (atomic_fetch_add(&nsignal, 1) == 250)
+    if (atomic_fetch_add(&nsignal, 1) == NSIGNAL_MAX)
         setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     (void)signo;
 }
@@ -138,9 +151,10 @@ TEST(trap_2_an_interval_timer_does_not_stretch_a_timeout)
         double start = now();
         EXPECT_ERR(waits(call, &p, listener), ETIME);
         EXPECT_GE(now() - start, 0.3);
-        EXPECT_LT(now() - start, 4);
         EXPECT_EQ(setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL), 0);
-        EXPECT_GE(atomic_load(&nsignal), 2); /* 15, where the machine is not full */
+        /* 15, where the machine is not full; on one that is they become one. */
+        EXPECT_GE(atomic_load(&nsignal), 1);
+        EXPECT_LT(atomic_load(&nsignal), NSIGNAL_MAX);
     }
     signal(SIGALRM, SIG_IGN);
     EXPECT_OK(stoa_close(listener));
@@ -184,20 +198,6 @@ TEST(trap_4_the_networks_time_is_ETIMEDOUT_for_send_and_recv)
 }
 ON_EVERY_BACKEND(trap_4_the_networks_time_is_ETIMEDOUT_for_send_and_recv)
 
-static struct text full_queue(int *listener, int inside[4])
-{
-    *listener = bound_make(TCP4);
-    EXPECT_OK(stoa_listen(*listener, 0));
-    struct text where = self_text(*listener);
-
-    for (int i = 0; i < 4; i++) {
-        inside[i] = stoa_socket(AF_INET, SOCK_STREAM, 0);
-        stoa_settimeout(inside[i], 0.05);
-        stoa_connect(inside[i], where.c);
-    }
-    return where;
-}
-
 static int connect_ex_there(struct beside *me)
 {
     int s = stoa_socket(AF_INET, SOCK_STREAM, 0);
@@ -210,22 +210,21 @@ static int connect_ex_there(struct beside *me)
 
 TEST(trap_4_the_networks_time_is_ETIMEDOUT_for_connect)
 {
-    int listener, inside[4], s = stoa_socket(AF_INET, SOCK_STREAM, 0);
-    struct text where = full_queue(&listener, inside);
+    int s = stoa_socket(AF_INET, SOCK_STREAM, 0);
+    struct full f = full_make();
     struct beside b;
 
-    beside(&b, connect_ex_there, where.c);
+    beside(&b, connect_ex_there, f.where.c);
     give_up_soon(s);
-    stoa_settimeout(s, 30);
-    EXPECT_ERR(stoa_connect(s, where.c), ETIMEDOUT);
+    stoa_settimeout(s, 3600);
+    EXPECT_ERR(stoa_connect(s, f.where.c), ETIMEDOUT);
     EXPECT_EQ(beside_join(&b), ETIMEDOUT);
     EXPECT_OK(stoa_close(s));
     s = stoa_socket(AF_INET, SOCK_STREAM, 0);
     stoa_settimeout(s, 0.03);
-    EXPECT_EQ(stoa_connect_ex(s, where.c), ETIME);
-    EXPECT_OK(stoa_close(s) | stoa_close(listener));
-    for (int i = 0; i < 4; i++)
-        EXPECT_OK(stoa_close(inside[i]));
+    EXPECT_EQ(stoa_connect_ex(s, f.where.c), ETIME);
+    EXPECT_OK(stoa_close(s));
+    full_close(&f);
 }
 ON_EVERY_BACKEND(trap_4_the_networks_time_is_ETIMEDOUT_for_connect)
 

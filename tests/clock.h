@@ -1,0 +1,13 @@
+/* clock.h - the library's clock, stopped: then no time that it waits for is ever over.
+ *
+ * For what must not end by a bound of time: with a clock that stands it does not end, however
+ * slow the machine is or is not.  The other half stands in front of the C library's
+ * clock_gettime(2), in a program that asks.
+ */
+#ifndef STOA_TESTS_CLOCK_H
+#define STOA_TESTS_CLOCK_H
+
+void clock_stop(void);
+void clock_go_on(void);
+
+#endif
