@@ -141,9 +141,10 @@ MISTAKES = [
        '    if (op->state != OP_CANCELLING && r != -EAGAIN && r != -EINTR &&')],
      ['facade/facade-storm']),
     ('the next in line is not begun', 'backend/uring.c',
-     [('    if (unlikely(!list_empty(&s->ops)) && !op_is_apart(op))\n'
-       '        begin_next(l, s, op_events(op));\n',
-       '    (void)begin_next;\n')], ['facade/facade-uring']),
+     [('        if (!op_is_apart(op))\n            begin_next(l, s, op_events(op));\n',
+       '        (void)begin_next;\n')], ['facade/facade-uring']),
+    ('poll tells what the last receive has taken', 'backend/uring.c',
+     [('        s->heard |= HEARD_TAKEN;\n', '')], ['facade/facade-poll']),
     ('an operation is over before its cancellation\'s answer', 'backend/uring.c',
      [('    if (op->flight == FLIGHT_NONE)\n        complete(l, op, r);\n}\n\n/* A request',
        '    complete(l, op, r);\n}\n\n/* A request')],

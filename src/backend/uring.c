@@ -39,7 +39,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum heard { HEARD_READY = 1 }; /* poll has told of bytes: the next receive is made at once */
+enum heard {
+    HEARD_READY = 1, /* poll has told of bytes: the next receive is made at once */
+    HEARD_TAKEN = 2, /* an operation has ended that others wait beside, and may have taken them */
+};
 
 enum flight {
     FLIGHT_NONE,
@@ -241,7 +244,7 @@ static ssize_t begin(struct loop *l, struct op *op)
         return launch(l, op, FLIGHT_POLL);
     if (by_ring && !is_for_now(l, op))
         return launch(l, op, FLIGHT_CALL);
-    op->sock->heard = 0;
+    op->sock->heard &= (uint8_t)~HEARD_READY;
     r = try_at_home(l, op);
     return r == -EAGAIN ? launch(l, op, by_ring ? FLIGHT_CALL : FLIGHT_POLL) : r;
 }
@@ -291,8 +294,11 @@ static void complete(struct loop *l, struct op *op, ssize_t r)
     struct backend_sock *s = op->sock;
 
     list_remove(&op->link);
-    if (unlikely(!list_empty(&s->ops)) && !op_is_apart(op))
-        begin_next(l, s, op_events(op));
+    if (unlikely(!list_empty(&s->ops))) {
+        s->heard |= HEARD_TAKEN;
+        if (!op_is_apart(op))
+            begin_next(l, s, op_events(op));
+    }
     op_complete(op, r);
 }
 
@@ -329,13 +335,17 @@ static enum flight next_flight(const struct op *op, enum flight was, ssize_t ans
 }
 
 /* What stoa_poll()'s own poll has told that was asked for.  0: nothing, or it must be looked at
- * again, for another operation that waits here may have taken it meanwhile. */
+ * again, for another operation that waits here, or has until this turn, may have taken it. */
 static ssize_t told(struct op *op, ssize_t answer)
 {
     struct backend_sock *s = op->sock;
 
     if (s->ops.next != s->ops.prev)
         return 0;
+    if (s->heard & HEARD_TAKEN) {
+        s->heard = 0;
+        return 0;
+    }
     answer &= op->flags | POLLERR | POLLHUP | POLLNVAL;
     s->heard = answer & POLLIN ? HEARD_READY : 0;
     return answer;
