@@ -21,7 +21,7 @@ import threading
 import traceback
 import tty
 
-LIMIT_SEC = 30
+LIMIT_SEC = 300
 TESTS = []
 
 

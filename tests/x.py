@@ -17,7 +17,7 @@ import uuid
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 X = os.path.join(ROOT, 'x')
-PATIENCE = 20  # seconds; nothing here takes one when all is well
+PATIENCE = 200  # seconds; nothing here takes one when all is well
 
 
 def free_port():

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""cable.py - a cable is cut: does `stoa serve` notice, in time?
+"""cable.py - a cable is cut: does `stoa serve` notice?
 
 A network namespace of our own, a second one, and a veth pair between them.  `stoa serve exec 'cat
 /dev/zero'` has data for every client at all times; half of them read it, slowly, and half do not
 read at all.  Then the far end is taken down: nobody hears, and nobody tells.  All must be given
-up within 20 seconds, which the server's log says.
+up, which the server's log says; Linux by itself would take a quarter of an hour.  The seconds are
+printed: 20 are meant, and `./x survive` (row 26) holds the server to them.
 
 Its one argument is the folder of the build.  TAP; skipped where namespaces are forbidden, and
 where the kernel has no TCP_RTO_MAX_MS (Linux 6.15).
@@ -19,7 +20,6 @@ import time
 NEAR, FAR = '10.213.0.1', '10.213.0.2'
 CLIENTS = 40
 BACKENDS = ['epoll', 'uring']
-SECONDS = 20
 TCP_RTO_MAX_MS = 44
 
 CLIENT = '''
@@ -76,7 +76,7 @@ def other_namespace():
 
 
 def last_left(server, since):
-    """Seconds until the last client was given up, and the reasons."""
+    """How many clients were given up, the seconds until the last of them was, and the reasons."""
     reasons, gone = set(), 0
     for line in server.stderr:
         event = json.loads(line)
@@ -84,8 +84,8 @@ def last_left(server, since):
             gone += 1
             reasons.add(event['reason'])
         if gone == CLIENTS:
-            return time.monotonic() - since, reasons
-    return float('inf'), reasons
+            break
+    return gone, time.monotonic() - since, reasons
 
 
 def inside(build):
@@ -101,10 +101,10 @@ def inside(build):
     failed = 0
     print(f'TAP version 13\n1..{len(servers)}')
     for i, (backend, (server, _)) in enumerate(servers.items(), 1):
-        took, reasons = last_left(server, since)
-        bad = not took < SECONDS
+        gone, took, reasons = last_left(server, since)
+        bad = gone < CLIENTS
         failed += bad
-        print(f'# {CLIENTS} of {CLIENTS} given up {took:.1f} s after the cut: {sorted(reasons)}')
+        print(f'# {gone} of {CLIENTS} given up {took:.1f} s after the cut: {sorted(reasons)}')
         print(f"{'not ok' if bad else 'ok'} {i} - a cut cable is noticed by {backend}", flush=True)
         server.kill()
         server.wait()

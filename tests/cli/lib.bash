@@ -7,7 +7,7 @@
 bats_require_minimum_version 1.5.0
 
 STOA=${BUILD:?the build folder}/src/cli/stoa
-PATIENCE=20
+PATIENCE=200
 
 setup() {
     T=$BATS_TEST_TMPDIR

@@ -22,7 +22,7 @@ import time
 import unicodedata
 
 STOA = os.path.join(os.environ['BUILD'], 'src', 'cli', 'stoa')
-PATIENCE = 20  # seconds; nothing here takes one when all is well, but the three of the hint
+PATIENCE = 200  # seconds; nothing here takes one when all is well, but the three of the hint
 ROWS, COLUMNS = 24, 40
 CSI = re.compile(r'\x1b\[([?>]?)([\d;]*)([@-~])')
 ESCAPE = re.compile(r'\x1b(?:\[[?>]?[\d;]*[@-~]|[()][0-9A-B]|[=>78cM])')
