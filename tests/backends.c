@@ -471,7 +471,7 @@ int dial_soon(const char *to)
 
     for (;;) {
         int s = stoa_dial(to, NULL);
-        if (s >= 0 || (errno != ECONNREFUSED && errno != ENOENT) || now() - start > 30)
+        if (s >= 0 || (errno != ECONNREFUSED && errno != ENOENT) || now() - start > 300)
             return s;
         stoa_sleep(0.001);
     }

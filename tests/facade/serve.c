@@ -369,7 +369,7 @@ static void serve_and_count(int s, int expected)
     int port = atoi(strrchr(own.c, ':') + 1);
 
     EXPECT_EQ(pthread_create(&thread, NULL, serve_on_two, &s), 0);
-    for (double start = now(); listeners(port) != expected && now() - start < 10;)
+    for (double start = now(); listeners(port) != expected && now() - start < 300;)
         sched_yield();
     EXPECT_EQ(listeners(port), expected);
     stoa_stop();

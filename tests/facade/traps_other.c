@@ -246,7 +246,7 @@ TEST(trap_fork_the_child_serves_and_the_parent_closes)
         if (read(gate[0], buf, 1) != 0)
             _exit(3);
         stoa_close(s);
-        stoa_settimeout(d, 20);
+        stoa_settimeout(d, 300);
         for (ssize_t n; (n = stoa_recv(d, buf, sizeof(buf), 0)) > 0;)
             if (stoa_sendall(d, buf, (size_t)n, 0) < 0)
                 _exit(2);
@@ -363,7 +363,7 @@ TEST(trap_fork_a_childs_fibers_wait_on_what_it_inherits)
     pid_t pid = fork();
     if (pid == 0) {
         close(gate[1]);
-        alarm(10);
+        alarm(300);
         if (read(gate[0], &c, 1) != 1 || pthread_create(&thread, NULL, run_in_child, &p.near) != 0)
             _exit(2);
         pthread_join(thread, NULL);
@@ -395,7 +395,7 @@ TEST(trap_fork_the_child_of_a_fiber_runs_fibers)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(10);
+        alarm(300);
         _exit(stoa_run(seven, NULL, NULL));
     }
     EXPECT_EQ(waitpid(pid, &status, 0), pid);
@@ -432,7 +432,7 @@ TEST(trap_fork_a_child_makes_sockets_whatever_others_did)
         pid_t pid = fork();
 
         if (pid == 0) {
-            alarm(10);
+            alarm(300);
             if (stoa_socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
                 _exit(1);
             _exit(stoa_close(pair[0]) | stoa_close(pair[1]) ? 2 : 0);

@@ -48,7 +48,7 @@ static int forks(void *arg)
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
-        alarm(10);
+        alarm(300);
         _exit(in_child());
     }
     EXPECT_EQ(waitpid(pid, &status, 0), pid);
