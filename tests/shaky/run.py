@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-PATIENCE = 120  # seconds for a program
+PATIENCE = 900  # seconds for a program
 
 
 def ask(arguments):
