@@ -1,4 +1,5 @@
 """client.py - clients of a line server: polite ones, many at once, and what they measure."""
+import os
 import random
 import select
 import socket
@@ -7,6 +8,11 @@ import time
 
 IP_BIND_ADDRESS_NO_PORT = 24
 TINY = 2048  # of a socket's buffers, where rows want short reads and writes
+
+
+def patience(seconds):
+    """So long is waited for what should come sooner; `run --patience` makes it longer."""
+    return seconds * float(os.environ.get('STOA_PATIENCE', 1))
 
 
 def address(k):
@@ -28,7 +34,7 @@ def make(source=None, tiny=False, v6=False):
 
 def dial(port, timeout=10, source=None, tiny=False, host='127.0.0.1'):
     s = make(source, tiny)
-    s.settimeout(timeout)
+    s.settimeout(patience(timeout))
     try:
         s.connect((host, port))
     except OSError:
@@ -59,7 +65,7 @@ def reset(s):
     s.close()
 
 
-def talk(s, data, expect, split=lambda: 65536, half_close=False, read_after=0, patience=20):
+def talk(s, data, expect, split=lambda: 65536, half_close=False, read_after=0, silence=20):
     """Send all in pieces while reading; how many bytes are wrong or missing, and the end too."""
     s.setblocking(False)
     sent, got, wrong, over = 0, 0, 0, False
@@ -81,7 +87,7 @@ def talk(s, data, expect, split=lambda: 65536, half_close=False, read_after=0, p
                 s.shutdown(socket.SHUT_WR)
         if readable or writable or not reads:
             moved = time.monotonic()
-        elif time.monotonic() > moved + patience:
+        elif time.monotonic() > moved + patience(silence):
             break
     s.setblocking(True)
     return wrong + len(expect) - min(got, len(expect)) + (half_close and not over)
@@ -119,7 +125,7 @@ def crowd(port, count, line=None, source=None, seconds=20, gap=0):
         if gap:
             time.sleep(gap)
     left = set(all_)
-    while left and time.monotonic() < begun + seconds:
+    while left and time.monotonic() < begun + patience(seconds):
         for fd, event in poll.poll(0.1, 4096):
             good = step(poll, all_[fd], event, line)
             if good is not None:

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 
-from client import ask, close_all, crowd, dial, part, reset, visits
+from client import ask, close_all, crowd, dial, part, patience, reset, visits
 from net import have, ip
 from row import Skip, row
 
@@ -55,13 +55,21 @@ def reset_storm(at):
             s.recv(3)
         reset(s)
     lost = max(server.fds_back(fds), 0)
-    more = max(threads(server) - processes, 0)
+    more = threads_back(server, processes)
     good = lost == 0 and more == 0 and server.answers()
     return good, f'{lost} fds, {more} threads left of {count:,}'
 
 
 def threads(server):
     return sum(len(os.listdir(f'/proc/{pid}/task')) for pid in server.pids())
+
+
+def threads_back(server, before, seconds=10):
+    """How many threads it has more than before, when given time to end them."""
+    until = time.monotonic() + patience(seconds)
+    while (more := threads(server) - before) > 0 and time.monotonic() < until:
+        time.sleep(0.02)
+    return max(more, 0)
 
 
 class Dripping(threading.Thread):

@@ -7,7 +7,7 @@ import stat
 import subprocess
 import time
 
-from client import ask
+from client import ask, patience
 from net import have, ip, void
 from row import Skip, row
 
@@ -26,14 +26,10 @@ def datagram_server(at):
             break
         except OSError:
             time.sleep(0.02)
-    s.settimeout(2)
-    time.sleep(0.1)
-    s.setblocking(False)
-    try:
-        while True:
-            s.recv(9)
-    except BlockingIOError:
-        s.settimeout(2)
+    s.settimeout(patience(2))
+    s.send(b'THE LAST')
+    while s.recv(9) != b'THE LAST':  # answers that came late
+        pass
     return server, s
 
 
@@ -59,10 +55,10 @@ def datagrams(at):
 
 def unix_ask(path):
     """Whether a server answers there."""
-    until = time.monotonic() + 3
+    until = time.monotonic() + patience(3)
     while time.monotonic() < until:
         with socket.socket(socket.AF_UNIX) as s:
-            s.settimeout(2)
+            s.settimeout(patience(2))
             try:
                 s.connect(path)
                 return ask(s, b'AB\n') == b'AB\n'

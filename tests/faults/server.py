@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-from client import ask, dial
+from client import ask, dial, patience
 
 TICK = os.sysconf('SC_CLK_TCK')
 PATIENCE = 15  # seconds for a start
@@ -95,8 +95,8 @@ class Server:
                 raise NotThere(self.said().strip().splitlines()[-1] or 'not installed')
             if self.process.poll() is not None:
                 raise NotThere(f'ended with {self.process.returncode}: {self.said()[-120:]!r}')
-            if time.monotonic() > self.started + PATIENCE:
-                raise NotThere(f'no answer in {PATIENCE} s')
+            if time.monotonic() > self.started + patience(PATIENCE):
+                raise NotThere(f'no answer in {patience(PATIENCE):g} s')
             time.sleep(0.002)
 
     def said(self):
@@ -174,7 +174,7 @@ class Server:
 
     def fds_back(self, before, seconds=10):
         """How many descriptors it has more than before, when given time to close them."""
-        until = time.monotonic() + seconds
+        until = time.monotonic() + patience(seconds)
         while self.fds() > before and time.monotonic() < until:
             time.sleep(0.02)
         return self.fds() - before
@@ -189,7 +189,7 @@ class Server:
         every 50 ms."""
         fd = os.pidfd_open(self.process.pid) if self.process.returncode is None else None
         if fd is not None:
-            select.select([fd], [], [], seconds)
+            select.select([fd], [], [], patience(seconds))
             os.close(fd)
         return self.process.poll()
 
