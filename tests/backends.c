@@ -540,24 +540,14 @@ ssize_t send_until_it_fails(int s, int flags)
  * Else
  * ---------------------------------------------------------------------- */
 
-static double clock_seconds(clockid_t clock)
+double now(void)
 {
     struct timespec t;
 
-    clock_gettime(clock, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-double now(void)
-{
     if (is_simulated())
         return stoa_sim_now();
-    return clock_seconds(CLOCK_MONOTONIC);
-}
-
-double cpu(void)
-{
-    return clock_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 bool said(const char *part)

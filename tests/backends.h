@@ -214,7 +214,6 @@ void small_buffers(int s);
  * ---------------------------------------------------------------------- */
 
 double now(void); /* seconds, monotonic; in the simulated network its own */
-double cpu(void); /* seconds of this process's CPU time */
 
 /* errno is left as it was by a failing call: EXPECT_ERR(ERR(x), ...) is for calls that
  * return the error's number. */

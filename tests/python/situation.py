@@ -1,5 +1,6 @@
 """situation.py - what situations are made of; each is a function of a net (nets.py)."""
 import errno
+import select
 import socket
 
 LOOPBACK = ('127.0.0.1', 0)
@@ -48,12 +49,16 @@ def closes(n, *sockets):
         n.close(s)
 
 
-def nobody(n, kind=socket.SOCK_STREAM):
-    s = n.socket(kind=kind)
-    n.bind(s, LOOPBACK)
-    address = n.getsockname(s)
-    n.close(s)
-    return address
+def nobody(_n, kind=socket.SOCK_STREAM, kept={}):
+    """An address at which nobody is: a descriptor keeps it, and neither listens nor receives."""
+    if kind not in kept:
+        with socket.socket(type=kind) as s:
+            s.bind(LOOPBACK)
+            kept[kind] = s.getsockname()
+            if kind == socket.SOCK_DGRAM:
+                s.connect(kept[kind])  # it hears itself alone
+            s.detach()
+    return kept[kind]
 
 
 def full_listener(n):
@@ -61,10 +66,7 @@ def full_listener(n):
     s = n.socket()
     n.bind(s, LOOPBACK)
     n.listen(s, 0)
-    inside = []
-    for _ in range(4):
-        c = n.socket()
-        n.settimeout(c, 0.05)
-        n.connect_ex(c, n.getsockname(s))
-        inside.append(c)
-    return s, inside
+    c = n.socket()
+    n.connect(c, n.getsockname(s))
+    select.select([n.fileno(s)], [], [])  # one fills a queue of backlog 0
+    return s, [c]
