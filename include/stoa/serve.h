@@ -37,8 +37,12 @@ extern "C" {
  * asked for; and clients are sent off only until the pressure is over.  A negative one
  * is no limit ever.  They are looked at once a second, and are for TCP only.
  *
+ * max_hold: a handler that keeps its worker for so long, computing or in a call that waits beside
+ * stoa, is told: which client's, for how long, where it is and what to do; again each second,
+ * and when it is over.  0 is a tenth of a second, a negative one never.
+ *
  * tell: a sentence without a newline, and the handler's arg.  It is called by all workers at once,
- * and must not wait.
+ * and by a thread that sees to max_hold, and must not wait.
  */
 struct stoa_options {
     size_t size;         /* sizeof(struct stoa_options): the version of this struct */
@@ -59,6 +63,7 @@ struct stoa_options {
     double idle;              /* serve: seconds without a byte; see above */
     double min_rate;          /* serve: bytes a second on average, after 30 s; see above */
     void (*tell)(const char *what, void *arg); /* serve: is told what befalls it; NULL = nobody */
+    double max_hold; /* serve: seconds a handler may hold its worker; see above */
 };
 
 /* Serve: accept for ever, and run handler on each connection in a fiber of its own.

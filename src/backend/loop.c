@@ -18,6 +18,7 @@
 #include "backend/loop.h"
 
 #include "backend/life.h"
+#include "backend/watch.h"
 #include "base/check.h"
 #include "base/limits.h"
 
@@ -349,6 +350,15 @@ static void wait_for_work(struct loop *l)
         l->ops->wait(l, wheel_next(&l->wheel));
 }
 
+/* Whoever watches may have gone to sleep while there was nothing to do. */
+static void show_life(struct loop *l)
+{
+    struct watch *w = l->watch;
+
+    if (w && unlikely(atomic_load_explicit(&w->sleeps, memory_order_relaxed)))
+        watch_wake(w);
+}
+
 void loop_run(struct loop *l)
 {
     while (l->sched.nfiber > 0) {
@@ -358,6 +368,7 @@ void loop_run(struct loop *l)
         if (l->sched.nfiber == 0)
             break;
         wait_for_work(l);
+        show_life(l);
         if (unlikely(l->signalled))
             ask_hook(l);
         fire_timers(l);

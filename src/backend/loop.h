@@ -10,6 +10,8 @@
 #include "backend/look.h"
 #include "backend/ring.h"
 
+struct watch;
+
 struct loop {
     const struct backend_ops *ops;
     _Atomic(struct backend_sock *) holds; /* the socket whose system call is under way */
@@ -28,6 +30,7 @@ struct loop {
     struct fiber *hooked;         /* ends when the interrupt hook says so; NULL: a worker's loop */
 
     struct look look;
+    struct watch *watch; /* who sees that fibers do not hold it too long; NULL: nobody */
 
     int event_fd;
     int epoll_fd;     /* epoll's */

@@ -1,22 +1,27 @@
-/* thread.c - threads that the process does not see: detached, deaf to signals. */
+/* thread.c - threads that the process does not see: deaf to signals, mostly detached. */
 #include "backend/thread.h"
 
 #include <signal.h>
 
-int thread_start(void *(*run)(void *arg), void *arg)
+int thread_start_joined(pthread_t *t, void *(*run)(void *arg), void *arg)
 {
-    pthread_attr_t attr;
     sigset_t all, before;
-    pthread_t t;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    int r = pthread_create(&t, &attr, run, arg);
-    pthread_attr_destroy(&attr);
+    int r = pthread_create(t, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -r;
+}
+
+int thread_start(void *(*run)(void *arg), void *arg)
+{
+    pthread_t t;
+    int r = thread_start_joined(&t, run, arg);
+
+    if (r == 0)
+        pthread_detach(t);
+    return r;
 }
 
 void thread_cond_init(pthread_cond_t *c)

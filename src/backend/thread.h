@@ -9,6 +9,9 @@
  * program's.  0, negative errno. */
 int thread_start(void *(*run)(void *arg), void *arg);
 
+/* One for pthread_join(). */
+int thread_start_joined(pthread_t *t, void *(*run)(void *arg), void *arg);
+
 /* Make a condition whose times are the monotonic clock's. */
 void thread_cond_init(pthread_cond_t *c);
 

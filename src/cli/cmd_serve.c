@@ -81,6 +81,7 @@ enum key {
     KEY_FIRST_BYTE,
     KEY_IDLE,
     KEY_MIN_RATE,
+    KEY_MAX_HOLD,
 };
 
 static const struct argp_option option_table[] = {
@@ -92,6 +93,7 @@ static const struct argp_option option_table[] = {
     {"first-byte", KEY_FIRST_BYTE, "TIME", 0, "A client silent from the start is sent off", 0},
     {"idle", KEY_IDLE, "TIME", 0, "So is a connection without a byte either way", 0},
     {"min-rate", KEY_MIN_RATE, "N", 0, "So is one of fewer bytes a second, after 30s", 0},
+    {"max-hold", KEY_MAX_HOLD, "TIME", 0, "A handler that keeps its worker so long is told", 0},
     {"workers", KEY_WORKERS, "N", 0, "Threads (one per core; of each process, one)", 0},
     {"processes", KEY_PROCESSES, "N", 0, "Processes, each with its own descriptors", 0},
     {"backend", KEY_BACKEND, "NAME", 0, "How fibers wait: epoll or uring", 0},
@@ -167,6 +169,9 @@ static error_t parse_limit(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_MIN_RATE:
         o->min_rate = or_never((double)args_count(state, "--min-rate", arg, 0, UINT32_MAX));
+        return 0;
+    case KEY_MAX_HOLD:
+        o->max_hold = or_never(args_seconds(state, "--max-hold", arg));
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -364,7 +369,7 @@ static int serve_datagrams(struct serve *s, int socket)
 static bool limits_clients(const struct stoa_options *o)
 {
     return o->max_conns || o->max_per_address || o->first_byte != 0 || o->idle != 0 ||
-           o->min_rate != 0;
+           o->min_rate != 0 || o->max_hold != 0;
 }
 
 static bool fits(const struct serve *s, const struct listener *l)

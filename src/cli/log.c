@@ -30,9 +30,10 @@
 #include <unistd.h>
 
 enum {
-    LINE_ROOM = 512, /* an address is 159, the JSON around it 300 */
-    KINDS = 4,       /* of sentences that the library tells; it has two */
-    KIND_ROOM = 16,
+    LINE_ROOM = 2048, /* a sentence is 1,023; an address 159, the JSON around it 300 */
+    KINDS = 16,       /* of sentences that the library tells: two, and two for each worker */
+    KIND_ROOM = 24,
+    KIND_WORDS = 3, /* "worker 1 was" */
 };
 static const uint64_t KIND_REST_NS = 900000000; /* a second, less what a clock may be early */
 
@@ -269,10 +270,12 @@ static struct kind kinds[KINDS]; /* under kinds_lock */
 /* Is this sentence to be told?  Then *nmore is how many like it were not. */
 static bool kind_passes(const char *what, uint64_t *nmore)
 {
-    size_t len = strcspn(what, " ,");
+    size_t len = strcspn(what, " ");
     uint64_t now_ns = output_now_ns();
     bool passes = true;
 
+    for (int word = 1; word < KIND_WORDS && what[len]; word++)
+        len += 1 + strcspn(what + len + 1, " ");
     *nmore = 0;
     len = len < KIND_ROOM ? len : KIND_ROOM - 1;
     pthread_mutex_lock(&kinds_lock);

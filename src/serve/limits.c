@@ -143,19 +143,19 @@ static struct verdict judge(const struct guarded *g, const struct times *t,
     uint64_t worth = worth_ns < 1e18 ? (uint64_t)worth_ns : WHEEL_NEVER;
 
     if (info->tcpi_bytes_received == 0 && info->tcpi_bytes_sent == 0)
-        consider(&v, later(g->came_ns, t->first_ns), "silent from the start");
-    if (quiet_ns > now_ns - g->came_ns)
-        quiet_ns = now_ns - g->came_ns;
+        consider(&v, later(g->who.came_ns, t->first_ns), "silent from the start");
+    if (quiet_ns > now_ns - g->who.came_ns)
+        quiet_ns = now_ns - g->who.came_ns;
     consider(&v, later(now_ns - quiet_ns, t->idle_ns), "idle");
     if (t->grace_ns != WHEEL_NEVER)
-        consider(&v, later(g->came_ns, t->grace_ns > worth ? t->grace_ns : worth), "too slow");
+        consider(&v, later(g->who.came_ns, t->grace_ns > worth ? t->grace_ns : worth), "too slow");
     return v;
 }
 
 /* What TCP knows of it.  False: it is closed, or nothing is known here. */
 static bool ask(const struct guarded *g, struct tcp_info *info)
 {
-    struct stoa_sock *so = sock_enter(g->conn);
+    struct stoa_sock *so = sock_enter(g->who.conn);
     socklen_t len = sizeof(*info);
     int r;
 
@@ -182,7 +182,7 @@ static void look(struct limits *l, struct guarded *g)
     }
     g->cut = v.why;
     atomic_fetch_add(&r->ncut, 1);
-    group_cancel_fiber(g->fiber);
+    group_cancel_fiber(g->who.fiber);
 }
 
 /* When a connection that has just come may be overdue; every other time is asked for then. */
@@ -190,7 +190,7 @@ static uint64_t first_due(const struct guarded *g, const struct times *t)
 {
     uint64_t ns = t->first_ns < t->idle_ns ? t->first_ns : t->idle_ns;
 
-    return later(g->came_ns, ns < t->grace_ns ? ns : t->grace_ns);
+    return later(g->who.came_ns, ns < t->grace_ns ? ns : t->grace_ns);
 }
 
 /* Pressure has begun or ended: other times hold for all. */
@@ -291,7 +291,10 @@ int limits_enter(struct limits *l, struct guarded *g, int conn)
     uint64_t now_ns = clock_ns();
     int r;
 
-    *g = (struct guarded){.limits = l, .fiber = fiber_self(), .came_ns = now_ns, .conn = conn};
+    *g = (struct guarded){
+        .who = {.fiber = fiber_self(), .came_ns = now_ns, .conn = conn},
+        .limits = l,
+    };
     if (so->peer_len == 0) /* nobody counts there: a UNIX client */
         return 0;
     r = addresses_enter(&l->rules->addresses, (const struct sockaddr *)&so->peer, &g->from);

@@ -10,6 +10,7 @@
 #include "backend/loop.h"
 #include "net/sock.h"
 #include "serve/address.h"
+#include "serve/roll.h"
 
 #include <stoa.h>
 
@@ -44,13 +45,11 @@ struct limits {
 
 /* A connection, in its fiber's frame. */
 struct guarded {
+    struct visitor who;
     struct list link; /* in limits.all */
     struct wheel_node due;
     struct limits *limits;
-    struct fiber *fiber;
     struct address *from;
-    uint64_t came_ns;
-    int conn;
     const char *cut; /* why it was told to end; NULL: it was not */
 };
 

@@ -42,8 +42,8 @@ static const char *bad_numbers(const struct stoa_options *o)
         return "options.workers must be 1 .. 1024, or 0 for one per core";
     if (!(o->timeout >= 0) || !(o->drain >= 0))
         return "options.timeout and options.drain must be 0 or more seconds";
-    if (isnan(o->first_byte) || isnan(o->idle) || isnan(o->min_rate))
-        return "options.first_byte, options.idle or options.min_rate is no number";
+    if (isnan(o->first_byte) || isnan(o->idle) || isnan(o->min_rate) || isnan(o->max_hold))
+        return "options.first_byte, idle, min_rate or max_hold is no number";
     if (!(o->spin <= LOOK_MAX_WISH_US / 1e6))
         return "options.spin is over a millisecond";
     return NULL;

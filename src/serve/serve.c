@@ -13,6 +13,7 @@
 #include "net/error.h"
 #include "net/sock.h"
 #include "serve/group.h"
+#include "serve/held.h"
 #include "serve/run.h"
 #include "serve/share.h"
 #include "serve/worker.h"
@@ -97,7 +98,9 @@ static void *worker_thread(void *arg)
     rendezvous(w, r);
     if (r < 0)
         return NULL;
+    held_watch(w);
     loop_run(&l);
+    held_unwatch(w);
     loop_close(&l);
     return NULL;
 }
@@ -181,14 +184,17 @@ static int serve_on_fiber(struct server *sv)
 
     w->loop = loop_here;
     w->error = worker_open(w);
-    if (w->error == 0)
-        w->error = worker_work(w);
-    else
+    if (w->error < 0) {
         stoa_close(w->listener);
+        return outcome(sv);
+    }
+    held_watch(w);
+    w->error = worker_work(w);
+    held_unwatch(w);
     return outcome(sv);
 }
 
-/* 0; -ENOMEM. */
+/* 0; -ENOMEM, -EAGAIN. */
 static int server_init(struct server *sv, struct worker *workers)
 {
     sv->max_conns = sv->o.max_conns ? sv->o.max_conns : run_descriptors();
@@ -196,6 +202,11 @@ static int server_init(struct server *sv, struct worker *workers)
 
     if (r < 0)
         return r;
+    r = held_begin(sv);
+    if (r < 0) {
+        rules_fini(&sv->rules);
+        return r;
+    }
     list_init(&sv->waiting);
     pthread_mutex_init(&sv->lock, NULL);
     pthread_cond_init(&sv->ready, NULL);
@@ -207,6 +218,9 @@ static int server_init(struct server *sv, struct worker *workers)
 
 static void server_fini(struct server *sv)
 {
+    held_end(sv);
+    for (int i = 0; i < sv->nworker; i++)
+        worker_fini(&sv->worker[i]);
     pthread_cond_destroy(&sv->ready);
     pthread_mutex_destroy(&sv->lock);
     rules_fini(&sv->rules);

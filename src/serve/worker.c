@@ -109,9 +109,11 @@ static int serve_conn(void *arg)
         return 0;
     }
     fiber_self()->local.context = &g;
+    roll_enter(&w->roll, &g.who);
     if (sv->o.timeout > 0)
         stoa_settimeout(conn, sv->o.timeout);
     sv->handler(conn, sv->arg);
+    roll_leave(&w->roll, &g.who);
     if (g.cut)
         stoa_abort(conn); /* whom we have waited for enough */
     else
@@ -450,4 +452,10 @@ void worker_init(struct worker *w, struct server *sv)
         .over_post.run = over_posted,
         .slot_post.run = slot_posted,
     };
+    roll_init(&w->roll);
+}
+
+void worker_fini(struct worker *w)
+{
+    roll_fini(&w->roll);
 }

@@ -6,7 +6,9 @@
 #define STOA_SERVE_WORKER_H
 
 #include "backend/loop.h"
+#include "backend/watch.h"
 #include "serve/limits.h"
+#include "serve/roll.h"
 
 #include <pthread.h>
 #include <stoa.h>
@@ -19,6 +21,9 @@ struct worker {
     struct note note;
     struct stoa_group *group;
     struct limits limits;
+    struct roll roll;
+    struct watched watched;
+    char holder[STOA_ADDR_TEXT_MAX]; /* held.c's: who holds this worker, or was told to */
     struct stopper stopper;
     struct fiber *acceptor; /* while it may be interrupted */
     struct op *until_over;  /* what a worker without a listener waits on */
@@ -38,6 +43,8 @@ struct server {
     struct stoa_options o;
     unsigned max_conns;
     struct rules rules;
+    struct watch watch;
+    bool watches; /* it is at work */
     int nworker;
     int next; /* whom the next connection is dealt to */
     bool dealing;
@@ -52,8 +59,9 @@ struct server {
     struct worker *worker;
 };
 
-/* A worker that is yet to be started. */
+/* A worker that is yet to be started, and one that has ended. */
 void worker_init(struct worker *w, struct server *sv);
+void worker_fini(struct worker *w);
 
 /* On a fiber of w->loop, with w->group and w->limits open, which are ended.  0; negative errno
  * with a note. */

@@ -586,6 +586,32 @@ END
     refused 2 "a limit of clients has no meaning for UDP" serve echo udp://127.0.0.1:0 --idle 1s
 }
 
+@test "a handler that holds its worker is told: here by a log that nobody reads" {
+    serve echo 127.0.0.1:0 --workers 1 --json
+    python3 - "$PORT" "$SERVER" "$LOG" <<'END'
+import fcntl, glob, os, platform, socket, sys, time
+port, pid, log = sys.argv[1:]
+fcntl.fcntl(int(log), 1031, 4096)  # F_SETPIPE_SZ
+write = {'x86_64': '1', 'aarch64': '64'}[platform.machine()]
+def writers():
+    return sum(open(path).read().startswith(write + ' 0x2 ')
+               for path in glob.glob(f'/proc/{pid}/task/*/syscall'))
+clients = []
+while writers() < 1:
+    clients.append(socket.create_connection(('127.0.0.1', int(port)), 10))
+    time.sleep(0.001)
+while writers() < 2:  # who would tell of it is held up there, too
+    time.sleep(0.001)
+END
+    LINE=
+    until [[ $LINE = *'worker 1 is held by'* ]]; do log_line; done
+    has "$LINE" "in the system call write at "
+    has "$LINE" "addr2line"
+    has "$LINE" '"event":"told"'
+    refused 2 "not a time" serve echo :0 --max-hold never
+    refused 2 "has no meaning for UDP" serve echo udp://127.0.0.1:0 --max-hold 1s
+}
+
 # full WHY ARG...: more clients than descriptors.  The old ones are served, the others wait and
 # are not lost, and the log says WHY, once a second.  That nobody spins meanwhile is counted in
 # tests/facade/traps_accept.c; here it is printed, and so is how soon the next one is served.
