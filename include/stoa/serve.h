@@ -21,6 +21,10 @@ extern "C" {
  *
  *   struct stoa_options o = {.size = sizeof(o), .workers = 4};
  *
+ * Fields are only ever added, at the end.  A program that was compiled with an older header goes on
+ * as before; one with a newer header than the library's gets EINVAL if it asks for what the
+ * library does not know.
+ *
  * spin: a worker with nothing to do looks a little longer before it sleeps, 50 microseconds
  * at most, while that takes no more processor time than the sleeps it saves.  A
  * positive number, up to a millisecond, asks for short answers instead: the most to look

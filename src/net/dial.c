@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "diag/meaning.h"
 #include "net/error.h"
+#include "net/options.h"
 #include "net/scope.h"
 #include "net/sock.h"
 #include "net/where.h"
@@ -396,12 +397,12 @@ static int dial(const char *to, const char *from, struct where *w, struct where 
 int stoa_dial(const char *to, const struct stoa_options *options)
 {
     struct where w = {.why = ""}, own = {.why = ""};
+    struct stoa_options o;
     int r;
 
-    if (options && options->size != sizeof(*options))
-        return (int)error_out_why(VERB_DIAL, -1, -EINVAL, to,
-                                  "options.size must be sizeof(struct stoa_options)");
-    r = dial(to, options ? options->from : NULL, &w, &own);
+    if (!options_copy(&o, options, w.why, sizeof(w.why)))
+        return (int)error_out_why(VERB_DIAL, -1, -EINVAL, to, w.why);
+    r = dial(to, o.from, &w, &own);
     return (int)error_out_at(VERB_DIAL, -1, r, to, w.why, where_first(&w),
                              w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM);
 }

@@ -23,6 +23,7 @@
 #include "base/text.h"
 #include "diag/ghost.h"
 #include "net/error.h"
+#include "net/options.h"
 #include "net/path.h"
 #include "net/scope.h"
 #include "net/sock.h"
@@ -287,15 +288,13 @@ static int announce_where(struct where *w, int type, const struct stoa_options *
 
 int stoa_announce(const char *at, const struct stoa_options *options)
 {
-    static const struct stoa_options defaults = {.size = sizeof(defaults)};
     struct local *me = &fiber_self()->local;
-    const struct stoa_options *o = options ? options : &defaults;
+    struct stoa_options o;
     struct where w = {.why = ""};
     int r = scope_check(me);
 
-    if (r == 0 && o->size != sizeof(*o))
-        return (int)error_out_why(VERB_ANNOUNCE, -1, -EINVAL, at,
-                                  "options.size must be sizeof(struct stoa_options)");
+    if (r == 0 && !options_copy(&o, options, w.why, sizeof(w.why)))
+        return (int)error_out_why(VERB_ANNOUNCE, -1, -EINVAL, at, w.why);
     if (r == 0)
         r = where_find(&w, at, AF_UNSPEC, 0, true, scope_until(me));
     if (r == 0 && w.parts.scheme == ADDR_FD) {
@@ -304,7 +303,7 @@ int stoa_announce(const char *at, const struct stoa_options *options)
     }
     int type = w.parts.scheme == ADDR_UDP ? SOCK_DGRAM : SOCK_STREAM;
     if (r == 0)
-        r = announce_where(&w, type, o);
+        r = announce_where(&w, type, &o);
     tell_of_path(&w, r);
     return (int)error_out_at(VERB_ANNOUNCE, -1, r, at, w.why, where_first(&w), type);
 }

@@ -11,6 +11,7 @@
 #include "backend/offload.h"
 #include "base/text.h"
 #include "net/error.h"
+#include "net/options.h"
 #include "net/scope.h"
 #include "net/sock.h"
 #include "serve/group.h"
@@ -34,8 +35,6 @@ static size_t power_of_2(size_t len)
 
 static const char *bad_numbers(const struct stoa_options *o)
 {
-    if (o->size != sizeof(*o))
-        return "options.size must be sizeof(struct stoa_options)";
     if (o->stack > STACK_SIZE_MAX)
         return "options.stack is over 64 MiB";
     if (o->workers < 0 || o->workers > WORKERS_MAX)
@@ -62,31 +61,34 @@ static bool descriptors_suffice(const struct stoa_options *o, struct text *why)
     return false;
 }
 
-bool run_options_good(const struct stoa_options *o, char *why, size_t why_len)
+bool run_options(struct stoa_options *to, const struct stoa_options *from, char *why,
+                 size_t why_len)
 {
-    const char *bad = o ? bad_numbers(o) : NULL;
-    const char *backend = o && !bad ? o->backend : NULL;
+    const char *bad;
     struct text t;
 
+    if (!options_copy(to, from, why, why_len))
+        return false;
     text_init(&t, why, why_len);
-    if (!bad && !(o && o->spin != 0) && look_wanted() == -EINVAL)
+    bad = bad_numbers(to);
+    if (!bad && to->spin == 0 && look_wanted() == -EINVAL)
         bad = "STOA_SPIN is no number of microseconds, 0 .. 1000";
     if (bad) {
         text_add(&t, bad);
         return false;
     }
-    if (o && !descriptors_suffice(o, &t))
+    if (!descriptors_suffice(to, &t))
         return false;
-    if (backend_choose(backend))
+    if (backend_choose(to->backend))
         return true;
-    backend_missing(backend, &t);
+    backend_missing(to->backend, &t);
     return false;
 }
 
 /* How long a worker looks before it sleeps; -1: as long as it pays. */
 static int64_t spin_ns(const struct stoa_options *o)
 {
-    double spin = o ? o->spin : 0;
+    double spin = o->spin;
 
     if (spin < 0 || sysconf(_SC_NPROCESSORS_ONLN) == 1)
         return 0;
@@ -95,8 +97,8 @@ static int64_t spin_ns(const struct stoa_options *o)
 
 int run_open(struct loop *l, const struct stoa_options *o)
 {
-    const struct backend_ops *ops = backend_choose(o ? o->backend : NULL);
-    int r = loop_open(l, ops, o && o->stack ? power_of_2(o->stack) : STACK_SIZE_DEFAULT, true);
+    const struct backend_ops *ops = backend_choose(o->backend);
+    int r = loop_open(l, ops, o->stack ? power_of_2(o->stack) : STACK_SIZE_DEFAULT, true);
 
     if (r == 0)
         look_init(&l->look, spin_ns(o));
@@ -163,14 +165,15 @@ int stoa_run(int (*main_fiber)(void *arg), void *arg, const struct stoa_options 
 {
     struct first first = {.stopper.run = stop_first, .fn = main_fiber, .arg = arg};
     char why[DETAIL_MAX];
+    struct stoa_options o;
     struct loop l;
     int r;
 
-    if (!run_options_good(options, why, sizeof(why)))
+    if (!run_options(&o, options, why, sizeof(why)))
         return (int)error_out_why(VERB_RUN, -1, -EINVAL, NULL, why);
     if (loop_here)
         return (int)error_out(VERB_RUN, -1, -EDEADLK);
-    r = run_open(&l, options);
+    r = run_open(&l, &o);
     if (r < 0)
         return (int)error_out(VERB_RUN, -1, r);
     r = group_go(NULL, run_first, &first, NULL);

@@ -283,13 +283,11 @@ int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *arg,
 
     if (r < 0)
         return (int)error_out(VERB_SERVE, s, r);
-    if (!run_options_good(options, bad, sizeof(bad)))
+    if (!run_options(&sv.o, options, bad, sizeof(bad)))
         return (int)error_out_why(VERB_SERVE, s, -EINVAL, NULL, bad);
     r = unfit(sock_at(s), &why);
     if (r < 0)
         return (int)error_out_why(VERB_SERVE, s, r, NULL, why);
-    if (options)
-        sv.o = *options;
     r = sock_take_over(s);
     return r < 0 ? (int)error_out(VERB_SERVE, s, r) : serve_fit(&sv, r);
 }
@@ -302,9 +300,8 @@ int stoa_serve(const char *at, void (*handler)(int conn, void *arg), void *arg,
     struct server sv = {.handler = handler, .arg = arg};
     int listener, r;
 
-    if (!run_options_good(options, bad, sizeof(bad)))
+    if (!run_options(&sv.o, options, bad, sizeof(bad)))
         return (int)error_out_why(VERB_SERVE, -1, -EINVAL, at, bad);
-    sv.o = options ? *options : (struct stoa_options){.size = sizeof(sv.o)};
     listener = stoa_announce(at, &sv.o);
     if (listener < 0) {
         fiber_self()->local.note.verb = VERB_SERVE;

@@ -6,6 +6,7 @@
  */
 #include "backend/loop.h"
 #include "base/check.h"
+#include "base/grown.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "net/addr.h"
@@ -17,6 +18,9 @@
 #include <stdlib.h>
 #include <stoa/sim.h>
 #include <string.h>
+
+/* The smallest struct stoa_sim_options that is taken. */
+#define OPTIONS_LEAST offsetof(struct stoa_sim_options, link)
 
 #define SECONDS_MAX 86400.0
 #define END_SECONDS 600 /* for the rest to end when the world's function has returned */
@@ -124,30 +128,34 @@ int stoa_sim_run(uint64_t seed, int (*world)(void *arg), void *arg,
                  const struct stoa_sim_options *options)
 {
     static const struct stoa_sim_options defaults = {.size = sizeof(defaults)};
-    const struct stoa_sim_options *o = options ? options : &defaults;
+    struct stoa_sim_options o;
     struct first first = {.fn = world, .arg = arg};
     struct world *w;
     char why[DETAIL_MAX];
     struct text t;
     int r;
 
-    if (o->size != sizeof(*o) || !good_link(&o->link) || !(o->seconds >= 0))
-        return (int)error_out_why(VERB_SIM_RUN, -1, -EINVAL, NULL,
-                                  "options.size, link or seconds are no good");
+    const char *bad = grown_copy(&o, sizeof(o), options ? options : &defaults, OPTIONS_LEAST);
+
+    text_init(&t, why, sizeof(why));
+    text_add(&t, bad ? "options.size " : "options.link or seconds are no good");
+    text_add(&t, bad ? bad : "");
+    if (bad || !good_link(&o.link) || !(o.seconds >= 0))
+        return (int)error_out_why(VERB_SIM_RUN, -1, -EINVAL, NULL, why);
     if (loop_here)
         return (int)error_out_why(VERB_SIM_RUN, -1, -EINVAL, NULL, "this is a fiber already");
     w = malloc(sizeof(*w));
     if (!w)
         return (int)error_out(VERB_SIM_RUN, -1, -ENOMEM);
     world_here = w;
-    begin(w, seed, o);
+    begin(w, seed, &o);
     r = run(w, &first);
     text_init(&t, why, sizeof(why));
     text_add(&t, w->broken);
     if (r == 0 && w->broken[0])
         r = w->stuck ? -EDEADLK : -EPROTO;
-    if (o->result)
-        report(w, o->result);
+    if (o.result)
+        report(w, o.result);
     world_fini(w);
     world_here = NULL;
     free(w);
