@@ -209,7 +209,9 @@ TEST(who_waits_in_a_call_of_his_own_is_told_while_it_lasts)
         expect_says(s.said[0], ", in the system call read at ");
         expect_says(s.said[0], "stoa_sleep(), stoa_yield() or stoa_offload()");
         expect_says(s.said[0], "addr2line -fpie /");
+#if !defined(SANITIZE_ADDRESS) /* whose read() has left many old return addresses on the stack */
         EXPECT(names(s.said[0], wait_elsewhere));
+#endif
         expect_says(s.said[1], " ms, ");
         expect_says(s.said[1], " of them computing");
     }
