@@ -1,4 +1,4 @@
-/* options.c - options of another version of the library: docs/why/0012-options-grow.md. */
+/* options.c - options of another version of the library: docs/why/0013-options-grow.md. */
 #include "net/options.h"
 
 #include "base/grown.h"
