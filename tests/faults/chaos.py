@@ -17,7 +17,7 @@ def long(server, r):
     data = noise(r.randrange(1000, 300_000), r.random())
     with server.dial(tiny=r.random() < 0.3) as s:
         return talk(s, data, server.expect(data), lambda: r.randrange(1, 60_000),
-                    half_close=r.random() < 0.5) > 0
+                    half_close=r.random() < 0.5, patience=2 * server.patience) > 0
 
 
 def resets(server, r):

@@ -39,6 +39,8 @@ def read(path):
 
 
 class Server:
+    patience = 10  # of its clients, in seconds
+
     def __init__(self, command, words, limits=(), env=None, before=None):
         for word, value in words.items():
             command = command.replace('{%s}' % word, str(value))
@@ -103,7 +105,7 @@ class Server:
         return read(self.log.name).decode(errors='replace')
 
     def dial(self, **how):
-        return dial(self.port, **how)
+        return dial(self.port, **{'timeout': self.patience, **how})
 
     def expect(self, data):
         return data.upper() if self.upper else data
