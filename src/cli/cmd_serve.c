@@ -18,6 +18,7 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/datagram.h"
+#include "cli/exec.h"
 #include "cli/exitcode.h"
 #include "cli/handlers.h"
 #include "cli/listener.h"
@@ -25,6 +26,7 @@
 #include "cli/output.h"
 #include "cli/processes.h"
 #include "cli/signals.h"
+#include "cli/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +51,8 @@ struct serve {
     const char *command;
     const char *at;
     struct stoa_options options;
-    bool quiet, json, next_free;
+    enum log_form log;
+    bool brief, next_free;
     int ready_fd;       /* -1: none */
     unsigned nprocess;  /* 0: this one alone */
     unsigned max_conns; /* of all processes together, as it was wished; 0: not at all */
@@ -74,6 +77,8 @@ enum key {
     KEY_BACKLOG,
     KEY_DRAIN,
     KEY_JSON,
+    KEY_LOG,
+    KEY_BRIEF,
     KEY_NEXT_FREE,
     KEY_READY_FD,
     KEY_MODE,
@@ -102,8 +107,10 @@ static const struct argp_option option_table[] = {
     {"next-free", KEY_NEXT_FREE, NULL, 0, "If the port is taken, take the next free one", 0},
     {"ready-fd", KEY_READY_FD, "N", 0, "Write the address to descriptor N when listening", 0},
     {"mode", KEY_MODE, "OCTAL", 0, "A UNIX path's permissions (default 600)", 0},
-    {"json", KEY_JSON, NULL, 0, "Log in JSON, an object a line", 0},
-    {"quiet", 'q', NULL, 0, "No log", 0},
+    {"log", KEY_LOG, "FORM", 0, "The log: text, logfmt, json or none", 0},
+    {"brief", KEY_BRIEF, NULL, 0, "Log a connection when it goes, not when it comes", 0},
+    {"json", KEY_JSON, NULL, 0, "The same as --log json", 0},
+    {"quiet", 'q', NULL, 0, "The same as --log none", 0},
     {NULL, 'h', NULL, OPTION_HIDDEN, NULL, 0},
     {0},
 };
@@ -116,6 +123,22 @@ static unsigned parse_mode(struct argp_state *state, const char *text)
     if (*text < '0' || *text > '7' || *end || mode == 0 || mode > 0777)
         argp_error(state, "--mode %s: not permissions; 600, 660 or 666 are", text);
     return (unsigned)mode;
+}
+
+static enum log_form parse_log(struct argp_state *state, const char *word)
+{
+    static const char *const words[] = {
+        [LOG_TEXT] = "text",
+        [LOG_NONE] = "none",
+        [LOG_LOGFMT] = "logfmt",
+        [LOG_JSON] = "json",
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i], word) == 0)
+            return (enum log_form)i;
+    argp_error(state, "--log %s: text, logfmt, json or none", word);
+    return LOG_TEXT;
 }
 
 static int parse_ready_fd(struct argp_state *state, const char *text)
@@ -245,13 +268,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         s->options.backend = arg;
         return 0;
     case KEY_JSON:
-        s->json = true;
+        s->log = LOG_JSON;
+        return 0;
+    case KEY_LOG:
+        s->log = parse_log(state, arg);
+        return 0;
+    case KEY_BRIEF:
+        s->brief = true;
         return 0;
     case KEY_NEXT_FREE:
         s->next_free = true;
         return 0;
     case 'q':
-        s->quiet = true;
+        s->log = LOG_NONE;
         return 0;
     case 'h':
         argp_state_help(state, stdout, ARGP_HELP_STD_HELP);
@@ -396,11 +425,15 @@ static int nothing(void *arg)
 /* At a socket, until it is over.  An exit code. */
 static int serve_at(struct serve *s, int socket)
 {
-    if ((s->listener.datagram ? serve_datagrams : serve_stream)(s, socket) >= 0)
-        return CODE_OK;
-    int code = errno == EINVAL ? CODE_USAGE : CODE_FAILED;
+    int code = CODE_OK;
 
-    output_say(WHO, "%s", stoa_errmsg());
+    if (!s->handler->answer)
+        exec_errors(words_begin());
+    if ((s->listener.datagram ? serve_datagrams : serve_stream)(s, socket) < 0) {
+        code = errno == EINVAL ? CODE_USAGE : CODE_FAILED;
+        output_say(WHO, "%s", stoa_errmsg());
+    }
+    words_end();
     return code;
 }
 
@@ -510,6 +543,6 @@ int cmd_serve(int argc, char **argv)
 
     drain_seconds = DRAIN_DEFAULT;
     argp_parse(&cmd_serve_argp, argc, argv, 0, NULL, &s);
-    log_init(s.quiet, s.json);
+    log_init(s.log, s.brief);
     return serve(&s);
 }

@@ -10,7 +10,7 @@
  * GOODBYE seconds in all.  To close at once would, with input unread, reset the connection
  * and destroy the end of the reply (RFC 1122 4.2.2.13).
  *
- * The child has: the three standard descriptors (standard error is ours) and no other;
+ * The child has: the three standard descriptors (standard error is the log's) and no other;
  * every signal at its default, SIGPIPE among them, none blocked; a process group of its
  * own; and in its environment
  *
@@ -45,6 +45,13 @@ static const double GOODBYE = 30;
 enum { STATE_CLOSE_WAIT = 8 };
 
 extern char **environ;
+
+static int errors_fd = STDERR_FILENO;
+
+void exec_errors(int fd)
+{
+    errors_fd = fd;
+}
 
 /* What the helper thread needs, and what it answers. */
 struct job {
@@ -180,6 +187,8 @@ static int spawn_with(struct job *j, char **env)
     error = posix_spawn_file_actions_adddup2(&files, j->fd, STDIN_FILENO);
     if (!error)
         error = posix_spawn_file_actions_adddup2(&files, j->fd, STDOUT_FILENO);
+    if (!error)
+        error = posix_spawn_file_actions_adddup2(&files, errors_fd, STDERR_FILENO);
     if (!error)
         error = posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
     if (!error)

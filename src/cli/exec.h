@@ -9,4 +9,7 @@
  * bytes as far as the kernel counted them (TCP).  0, or an errno value. */
 int exec_talk(int conn, struct visit *v);
 
+/* Before the first: the programs' standard error, which is ours else. */
+void exec_errors(int fd);
+
 #endif

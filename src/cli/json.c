@@ -23,7 +23,7 @@ static void key_add(struct text *t, const char *key)
     text_add(t, "\":");
 }
 
-void json_begin(struct text *t, const char *event)
+void json_stamp(struct text *t)
 {
     struct timespec now;
     struct tm utc;
@@ -31,10 +31,16 @@ void json_begin(struct text *t, const char *event)
 
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
-    snprintf(stamp, sizeof(stamp), "{\"ts\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ\"",
-             utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-             now.tv_nsec / 1000);
+    snprintf(stamp, sizeof(stamp), "%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ", utc.tm_year + 1900,
+             utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec / 1000);
     text_add(t, stamp);
+}
+
+void json_begin(struct text *t, const char *event)
+{
+    text_add(t, "{\"ts\":\"");
+    json_stamp(t);
+    text_add(t, "\"");
     json_string(t, "event", event);
 }
 

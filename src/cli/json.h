@@ -15,6 +15,9 @@
 /* Bytes a string of len bytes may become: a control character is \u00XX. */
 #define JSON_ROOM(len) (6 * (size_t)(len) + 256)
 
+/* The time of day, "2026-01-31T12:00:00.123456Z" without the quotation marks. */
+void json_stamp(struct text *t);
+
 void json_begin(struct text *t, const char *event);
 void json_number(struct text *t, const char *key, uint64_t number);
 void json_string(struct text *t, const char *key, const char *string);

@@ -1,10 +1,13 @@
-/* log.c - two lines a connection, none a message:
+/* log.c - two lines a connection, or with --brief one, none a message:
  *
  *     127.0.0.1:40312 came
  *     127.0.0.1:40312 went after 12 bytes in, 12 out, 0.3 s: end of stream
  *
- * or, with --json, an object a line with ts, event, conn, peer and bytes.  It is the
+ * or key=value, or JSON, an object a line, with ts, event, conn, peer and bytes.  It is the
  * textbook's print(conn), print(addr): who called.
+ *
+ * What a stranger has said is never in it raw: his name is escaped where it is made
+ * (stoa_addr_text()), what exec's programs say here.
  *
  * What the library tells of itself is a line a second of each kind; the rest is counted.
  *
@@ -18,6 +21,7 @@
 
 #include "base/text.h"
 #include "cli/json.h"
+#include "cli/logfmt.h"
 #include "cli/output.h"
 
 #include <errno.h>
@@ -30,7 +34,7 @@
 #include <unistd.h>
 
 enum {
-    LINE_ROOM = 2048, /* a sentence is 1,023; an address 159, the JSON around it 300 */
+    LINE_ROOM = 4096, /* 480 bytes of a program, each six; the JSON around them 300 */
     KINDS = 16,       /* of sentences that the library tells: two, and two for each worker */
     KIND_ROOM = 24,
     KIND_WORDS = 3, /* "worker 1 was" */
@@ -41,8 +45,8 @@ static const uint64_t KIND_REST_NS = 900000000; /* a second, less what a clock m
  * page; nothing here waits, so no other fiber comes between. */
 static __thread char line[LINE_ROOM];
 
-static bool quiet_log;
-static bool json_log;
+static enum log_form form;
+static bool brief;
 
 /* Connections, without --quiet: of this process, or of each of several in memory that they
  * share.  A crowd is counted in cache lines of its own. */
@@ -55,10 +59,26 @@ static struct tally alone;
 static struct tally *tallies = &alone, *mine = &alone;
 static unsigned ntally = 1;
 
-void log_init(bool quiet, bool json)
+void log_init(enum log_form f, bool is_brief)
 {
-    quiet_log = quiet;
-    json_log = json;
+    form = f;
+    brief = is_brief;
+}
+
+enum log_form log_form(void)
+{
+    return form;
+}
+
+/* A field, in either of the forms that have them. */
+static void number_add(struct text *t, const char *key, uint64_t number)
+{
+    (form == LOG_JSON ? json_number : logfmt_number)(t, key, number);
+}
+
+static void string_add(struct text *t, const char *key, const char *string)
+{
+    (form == LOG_JSON ? json_string : logfmt_string)(t, key, string);
 }
 
 int log_share(unsigned nprocess)
@@ -81,7 +101,7 @@ void log_process(unsigned i)
 
 static void line_end(struct text *t)
 {
-    if (json_log)
+    if (form == LOG_JSON)
         json_end(t);
     else
         text_add(t, "\n");
@@ -93,11 +113,11 @@ static void address_add(struct text *t, struct stoa_addr *a)
 {
     char shown[STOA_ADDR_TEXT_MAX];
 
-    if (!json_log)
+    if (form == LOG_TEXT)
         a->type = 0;
     stoa_addr_text(a, shown, sizeof(shown));
-    if (json_log)
-        json_string(t, "peer", shown);
+    if (form != LOG_TEXT)
+        string_add(t, "peer", shown);
     else
         text_add(t, shown);
 }
@@ -105,8 +125,10 @@ static void address_add(struct text *t, struct stoa_addr *a)
 static void line_begin(struct text *t, const char *event)
 {
     text_init(t, line, sizeof(line));
-    if (json_log)
+    if (form == LOG_JSON)
         json_begin(t, event);
+    else if (form == LOG_LOGFMT)
+        logfmt_begin(t, event);
 }
 
 void log_listening(const char *handler, const struct stoa_addr *at)
@@ -114,13 +136,13 @@ void log_listening(const char *handler, const struct stoa_addr *at)
     char shown[STOA_ADDR_TEXT_MAX];
     struct text t;
 
-    if (quiet_log)
+    if (form == LOG_NONE)
         return;
     line_begin(&t, "listening");
     stoa_addr_text(at, shown, sizeof(shown));
-    if (json_log) {
-        json_string(&t, "handler", handler);
-        json_string(&t, "addr", shown);
+    if (form != LOG_TEXT) {
+        string_add(&t, "handler", handler);
+        string_add(&t, "addr", shown);
     } else {
         text_add(&t, "stoa serve: ");
         text_add(&t, handler);
@@ -135,8 +157,8 @@ static void peer_add(struct text *t, int conn, const struct visit *v)
     struct stoa_addr peer = {0};
 
     (void)stoa_getpeername(conn, &peer); /* without a name it is "-" */
-    if (json_log)
-        json_number(t, "conn", v->id);
+    if (form != LOG_TEXT)
+        number_add(t, "conn", v->id);
     address_add(t, &peer);
 }
 
@@ -144,14 +166,16 @@ void log_came(int conn, struct visit *v)
 {
     struct text t;
 
-    if (quiet_log)
+    if (form == LOG_NONE)
         return;
     v->id = atomic_fetch_add(&tallies->came, 1) + 1;
     atomic_fetch_add(&mine->open, 1);
     v->came_ns = output_now_ns();
+    if (brief)
+        return;
     line_begin(&t, "came");
     peer_add(&t, conn, v);
-    if (!json_log)
+    if (form == LOG_TEXT)
         text_add(&t, " came");
     line_end(&t);
 }
@@ -209,7 +233,7 @@ static void reason_add(struct text *t, const struct visit *v, int error)
     text_add(t, strerrordesc_np(error));
 }
 
-static void went_json(struct text *t, const struct visit *v, int error, uint64_t stay_ns)
+static void went_fields(struct text *t, const struct visit *v, int error, uint64_t stay_ns)
 {
     char reason[128];
     struct text r;
@@ -217,12 +241,12 @@ static void went_json(struct text *t, const struct visit *v, int error, uint64_t
     text_init(&r, reason, sizeof(reason));
     reason_add(&r, v, error);
     if (!v->uncounted) {
-        json_number(t, "bytes", v->in + v->out);
-        json_number(t, "bytes_in", v->in);
-        json_number(t, "bytes_out", v->out);
+        number_add(t, "bytes", v->in + v->out);
+        number_add(t, "bytes_in", v->in);
+        number_add(t, "bytes_out", v->out);
     }
-    json_number(t, "ms", stay_ns / 1000000);
-    json_string(t, "reason", reason);
+    number_add(t, "ms", stay_ns / 1000000);
+    string_add(t, "reason", reason);
 }
 
 static void counts_add(struct text *t, const struct visit *v)
@@ -238,14 +262,14 @@ void log_went(int conn, const struct visit *v, int error)
     struct text t;
     uint64_t stay_ns;
 
-    if (quiet_log)
+    if (form == LOG_NONE)
         return;
     atomic_fetch_sub(&mine->open, 1);
     stay_ns = output_now_ns() - v->came_ns;
     line_begin(&t, "went");
     peer_add(&t, conn, v);
-    if (json_log) {
-        went_json(&t, v, error, stay_ns);
+    if (form != LOG_TEXT) {
+        went_fields(&t, v, error, stay_ns);
     } else {
         text_add(&t, " went after ");
         if (!v->uncounted)
@@ -299,21 +323,37 @@ void log_told(const char *what, void *arg)
     struct text t;
 
     (void)arg;
-    if (quiet_log || !kind_passes(what, &nmore))
+    if (form == LOG_NONE || !kind_passes(what, &nmore))
         return;
     line_begin(&t, "told");
-    if (json_log) {
-        json_string(&t, "what", what);
+    if (form != LOG_TEXT) {
+        string_add(&t, "what", what);
         if (nmore)
-            json_number(&t, "more", nmore);
+            number_add(&t, "more", nmore);
     } else {
         text_add(&t, "stoa serve: ");
         text_add(&t, what);
     }
-    if (nmore && !json_log) {
+    if (nmore && form == LOG_TEXT) {
         text_add(&t, "; and before it ");
         text_add_number(&t, nmore);
         text_add(&t, " more like it");
+    }
+    line_end(&t);
+}
+
+void log_words(const void *bytes, size_t len)
+{
+    struct text t;
+
+    line_begin(&t, "words");
+    if (form == LOG_JSON) {
+        json_data(&t, bytes, len);
+    } else if (form == LOG_LOGFMT) {
+        logfmt_data(&t, "data", bytes, len);
+    } else {
+        text_add(&t, "stoa serve: a program says: ");
+        text_add_escaped(&t, bytes, len, "\\");
     }
     line_end(&t);
 }
@@ -323,13 +363,13 @@ void log_datagram(const struct stoa_addr *from, size_t len)
     static struct stoa_addr last; /* one fiber receives */
     struct text t;
 
-    if (quiet_log || (from->len == last.len && memcmp(&from->sa, &last.sa, last.len) == 0))
+    if (form == LOG_NONE || (from->len == last.len && memcmp(&from->sa, &last.sa, last.len) == 0))
         return;
     last = *from;
     line_begin(&t, "datagram");
     address_add(&t, &(struct stoa_addr){.sa = from->sa, .len = from->len, .type = from->type});
-    if (json_log)
-        json_number(&t, "bytes", len);
+    if (form != LOG_TEXT)
+        number_add(&t, "bytes", len);
     else
         text_add(&t, " sends datagrams");
     line_end(&t);
@@ -340,18 +380,18 @@ void log_stopping(double seconds)
     uint64_t open = 0;
     struct text t;
 
-    if (quiet_log)
+    if (form == LOG_NONE)
         return;
     for (unsigned i = 0; i < ntally; i++)
         open += atomic_load(&tallies[i].open);
     line_begin(&t, "stopping");
-    if (json_log) {
-        json_number(&t, "connections", open);
-        json_number(&t, "drain_ms", (uint64_t)(seconds * 1e3));
+    if (form != LOG_TEXT) {
+        number_add(&t, "connections", open);
+        number_add(&t, "drain_ms", (uint64_t)(seconds * 1e3));
     } else {
         text_add(&t, "stoa serve: stopping");
     }
-    if (open && !json_log) {
+    if (open && form == LOG_TEXT) {
         text_add(&t, "; still connected: ");
         text_add_number(&t, open);
         text_add(&t, ", with ");
@@ -361,20 +401,20 @@ void log_stopping(double seconds)
     line_end(&t);
 }
 
-static void lost_json(struct text *t, const struct lost *l, uint64_t open)
+static void lost_fields(struct text *t, const struct lost *l, uint64_t open)
 {
     char reason[32];
     struct text r;
 
     text_init(&r, reason, sizeof(reason));
     status_add(&r, l->status);
-    json_number(t, "process", l->i + 1);
-    json_number(t, "pid", (uint64_t)l->pid);
-    json_number(t, "connections", open);
-    json_number(t, "ms", l->lived_ns / 1000000);
-    json_string(t, "reason", reason);
+    number_add(t, "process", l->i + 1);
+    number_add(t, "pid", (uint64_t)l->pid);
+    number_add(t, "connections", open);
+    number_add(t, "ms", l->lived_ns / 1000000);
+    string_add(t, "reason", reason);
     if (l->replaced)
-        json_number(t, "pause_ms", l->pause_ns / 1000000);
+        number_add(t, "pause_ms", l->pause_ns / 1000000);
 }
 
 static void lost_text(struct text *t, const struct lost *l, uint64_t open)
@@ -404,9 +444,9 @@ void log_lost(const struct lost *l)
     uint64_t open = atomic_load(&tallies[l->i].open);
     struct text t;
 
-    if (quiet_log)
+    if (form == LOG_NONE)
         return;
     line_begin(&t, "lost");
-    (json_log ? lost_json : lost_text)(&t, l, open);
+    (form == LOG_TEXT ? lost_text : lost_fields)(&t, l, open);
     line_end(&t);
 }

@@ -10,7 +10,16 @@
 #include <sys/types.h>
 
 /* Before the first client: what the log is like, for the whole process. */
-void log_init(bool quiet, bool json);
+enum log_form {
+    LOG_TEXT,
+    LOG_NONE,
+    LOG_LOGFMT, /* key=value */
+    LOG_JSON,
+};
+
+/* brief: a connection is told of when it goes, and not when it comes. */
+void log_init(enum log_form form, bool brief);
+enum log_form log_form(void);
 
 /* Several processes are to serve: their connections are counted together.  Before they are
  * started.  0, or -1 with errno. */
@@ -30,6 +39,9 @@ void log_went(int conn, const struct visit *v, int error);
 
 /* What the server tells of itself; for stoa_options.tell. */
 void log_told(const char *what, void *arg);
+
+/* A line that one of exec's programs has written to its standard error, without its end. */
+void log_words(const void *bytes, size_t len);
 
 /* A datagram: told when it comes from another address than the one before. */
 void log_datagram(const struct stoa_addr *from, size_t len);

@@ -41,7 +41,7 @@ serve() {
     fi
     PORT=${ADDR##*:} HOST=${ADDR#*://}
     HOST=${HOST%:*}
-    case " $* " in *" --quiet "* | *" --json "*) ;; *) log_line ;; esac
+    case " $* " in *" --quiet "* | *" --json "* | *" --log=none "* | *" --log=json "*) ;; *) log_line ;; esac
 }
 
 # The next line of the server's log, in LINE.

@@ -92,7 +92,7 @@ options() {
 }
 
 @test "every option of --help is completed, in every shell" {
-    is "serve's options" "$(options serve | wc -w)" 19
+    is "serve's options" "$(options serve | wc -w)" 22
     is "connect's options" "$(options connect | wc -w)" 17
     for shell in bash fish zsh; do "$STOA" --completion "$shell" >"$shell"; done
     for command in serve connect; do

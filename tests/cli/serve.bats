@@ -330,6 +330,87 @@ assert went['reason'] == 'end of stream' and went['ms'] >= 0
 END
 }
 
+# A client of a UNIX socket whose own name is hostile, and one that says what is hostile.
+hostile() {
+    python3 - "$T/socket" <<'END'
+import os, socket, sys
+name = b'\0\x1b[2J" event=went x\r\n{"event":"came"}\x9b\xff\xc2\x9b'
+with socket.socket(socket.AF_UNIX) as s:
+    s.bind(name + b'%d' % os.getpid())
+    s.connect(sys.argv[1])
+    s.sendall(name + b'\n')
+    s.shutdown(socket.SHUT_WR)
+    while s.recv(1000):
+        pass
+END
+}
+
+@test "--log says how: text, logfmt, json, none; --json and --quiet are short for two" {
+    serve upper 127.0.0.1:0 --log=logfmt -q --log=text
+    say 'hello world\n'
+    log_line
+    [[ $LINE =~ \ came$ ]]
+    serve upper 127.0.0.1:0 --json --log=none --once
+    say 'x\n'
+    ended
+    run read -r -t 0 <&"$LOG"
+    [ "$status" != 0 ]
+    refused 2 "--log xml: text, logfmt, json or none" serve upper :0 --log xml
+}
+
+@test "--log logfmt has fields, of which each peer fills his own alone" {
+    serve upper 127.0.0.1:0 --log=logfmt
+    has "$LINE" " event=listening handler=upper addr=tcp://127.0.0.1:$PORT"
+    say 'hello\n'
+    log_line
+    [[ $LINE =~ ^ts=[0-9T:.-]+Z\ event=came\ conn=1\ peer=tcp://127\.0\.0\.1:[0-9]+$ ]]
+    log_line
+    has "$LINE" " event=went conn=1 peer=tcp://127.0.0.1:"
+    has "$LINE" " bytes=12 bytes_in=6 bytes_out=6 ms="
+    has "$LINE" ' reason="end of stream"'
+}
+
+@test "--brief is one line a connection, at its end, in every form" {
+    for form in text logfmt json; do
+        serve upper 127.0.0.1:0 "--log=$form" --brief
+        [ $form != json ] || log_line
+        say 'hello\n'
+        say 'hello\n'
+        for _ in 1 2; do
+            log_line
+            has "$LINE" went
+            has "$LINE" "end of stream"
+        done
+    done
+}
+
+@test "what strangers are called and say is harmless in every form of the log" {
+    for form in text logfmt json; do
+        serve exec 'cat >&2' "unix:$T/socket" "--log=$form" --brief
+        [ $form != json ] || log_line
+        hostile
+        kill -TERM "$SERVER"
+        ended
+        while read -r -t 0.5 LINE <&"$LOG"; do echo "$LINE"; done >"log.$form"
+        python3 - "log.$form" "$form" <<'END'
+import json, re, sys
+raw, form = open(sys.argv[1], 'rb').read(), sys.argv[2]
+lines = raw.decode().splitlines()
+assert not re.search('[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f]', raw.decode()), raw
+if form == 'json':
+    events = [json.loads(line)['event'] for line in lines]
+elif form == 'logfmt':
+    field = r'\w+=([^ "=]+|"[^"]*")'
+    assert all(re.fullmatch(f'{field}( {field})*', line) for line in lines), lines
+    events = [re.search(' event=([a-z]+)', line)[1] for line in lines]
+else:
+    events = ['words' if 'a program says' in line else 'went' if 'went after' in line else
+              'stopping' for line in lines]
+assert sorted(events) == ['stopping', 'went', 'words', 'words'], lines
+END
+    done
+}
+
 @test "an idle connection costs a page of stack and little more, with a log or without" {
     [ "${STACKS:-plain}" = plain ] || skip "sanitizers and ucontext(3) keep more on a stack"
     for log in --quiet ''; do
