@@ -13,6 +13,9 @@ enum exitcode {
     CODE_RESET = 6,       /* the peer broke the connection off */
     CODE_UNREACHABLE = 7, /* no way there */
     CODE_BIND = 8,        /* an address of our own that cannot be had */
+    CODE_NOTE = 10,       /* stoa doctor: the worst it found is worth knowing, */
+    CODE_WARNING = 11,    /* or loses something or is slow, */
+    CODE_FAILING = 12,    /* or refuses somebody now */
     CODE_SIGNAL = 128,    /* + the signal: 130 is SIGINT */
 };
 

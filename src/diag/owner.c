@@ -149,6 +149,44 @@ struct owner_walk owner_find(struct owner_wish *wishes, size_t n, size_t links_m
     return w.w;
 }
 
+static int compare_inodes(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+long owner_sockets(int pid, uint32_t **list)
+{
+    char path[32];
+    struct dirent *d;
+    size_t n = 0, room = 0;
+    DIR *folder;
+
+    *list = NULL;
+    snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+    folder = opendir(path);
+    if (!folder)
+        return -errno;
+    while ((d = readdir(folder))) {
+        uint32_t inode = inode_of(dirfd(folder), d->d_name);
+
+        if (inode && n == room) {
+            uint32_t *more = realloc(*list, (room = room ? 2 * room : 256) * sizeof(inode));
+
+            if (!more)
+                break;
+            *list = more;
+        }
+        if (inode)
+            (*list)[n++] = inode;
+    }
+    closedir(folder);
+    if (n)
+        qsort(*list, n, sizeof(**list), compare_inodes);
+    return (long)n;
+}
+
 /* When the process began: field 22 of its stat, in ticks since the machine's start. */
 static int64_t began(const char *stat)
 {
@@ -164,27 +202,6 @@ static int64_t began(const char *stat)
     clock_gettime(CLOCK_REALTIME, &now);
     clock_gettime(CLOCK_BOOTTIME, &up);
     return now.tv_sec - up.tv_sec + (int64_t)(ticks / (unsigned long long)sysconf(_SC_CLK_TCK));
-}
-
-bool owner_look(struct diag_owner *o, int pid)
-{
-    char path[32], text[1024];
-    struct stat st;
-    long len;
-
-    *o = (struct diag_owner){.pid = pid};
-    snprintf(path, sizeof(path), "/proc/%d", pid);
-    if (pid <= 0 || stat(path, &st) < 0)
-        return false;
-    o->uid = st.st_uid;
-    snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-    len = procfile_read(path, o->program, sizeof(o->program));
-    if (len > 0)
-        o->program[strcspn(o->program, "\n")] = '\0';
-    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-    if (procfile_read(path, text, sizeof(text)) > 0)
-        o->since = began(text);
-    return len > 0;
 }
 
 struct user {
@@ -216,6 +233,30 @@ void owner_user(struct text *t, uint32_t uid)
     text_add_number(t, uid);
 }
 
+bool owner_look(struct diag_owner *o, int pid)
+{
+    char path[32], text[1024];
+    struct stat st;
+    struct text user;
+    long len;
+
+    *o = (struct diag_owner){.pid = pid};
+    snprintf(path, sizeof(path), "/proc/%d", pid);
+    if (pid <= 0 || stat(path, &st) < 0)
+        return false;
+    o->uid = st.st_uid;
+    text_init(&user, o->user, sizeof(o->user));
+    owner_user(&user, o->uid);
+    snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+    len = procfile_read(path, o->program, sizeof(o->program));
+    if (len > 0)
+        o->program[strcspn(o->program, "\n")] = '\0';
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    if (procfile_read(path, text, sizeof(text)) > 0)
+        o->since = began(text);
+    return len > 0;
+}
+
 /* "09:12" of today, else "2026-01-31 09:12". */
 static void add_since(struct text *t, int64_t since)
 {
@@ -237,7 +278,7 @@ void owner_text(struct text *t, const struct diag_owner *o)
     text_add(t, " (pid ");
     text_add_number(t, (uint64_t)o->pid);
     text_add(t, ", user ");
-    owner_user(t, o->uid);
+    text_add(t, o->user);
     if (o->since)
         add_since(t, o->since);
     text_add(t, ")");

@@ -15,12 +15,14 @@
 #include <sys/types.h>
 
 #define OWNER_PROGRAM_MAX 64 /* a comm is 15 bytes; a kernel's worker may have more */
+#define OWNER_USER_MAX    64
 
 struct diag_owner {
     int pid; /* 0: not known */
     uint32_t uid;
     int64_t since; /* seconds of CLOCK_REALTIME; 0: not known */
     char program[OWNER_PROGRAM_MAX];
+    char user[OWNER_USER_MAX];
 };
 
 /* A socket whose process is looked for. */
@@ -41,6 +43,9 @@ struct owner_walk owner_find(struct owner_wish *wishes, size_t n, size_t links_m
 
 /* What is to be told of a process; false: there is none of that number. */
 bool owner_look(struct diag_owner *o, int pid);
+
+/* The inodes of a process's sockets, sorted; *list is malloc'ed.  How many; negative errno. */
+long owner_sockets(int pid, uint32_t **list);
 
 /* "amy", or "uid 1000" where /etc/passwd does not know it: no name service is asked. */
 void owner_user(struct text *t, uint32_t uid);

@@ -51,6 +51,12 @@ bool socket_overlaps(const struct diag_socket *s, int family, const struct in6_a
     return s4 ? is_any(family, addr) && !v6only : socket_is_any(s) && !s->v6only;
 }
 
+bool socket_is_held_back(const struct diag_socket *s)
+{
+    return s->has_info && s->state == DIAG_ESTABLISHED && s->unacked && s->unacked < s->window &&
+           s->not_sent && s->not_sent < s->segment;
+}
+
 void socket_address_text(struct text *t, int family, const struct in6_addr *addr, uint16_t port)
 {
     char buf[INET6_ADDRSTRLEN];

@@ -55,6 +55,8 @@ struct diag_socket {
     uint32_t send;    /* bytes; a listener's: how many may wait */
     uint32_t drops;
     uint64_t cgroup;
+    int pid;        /* who has it, filled by who looked for that; 0: not known */
+    int8_t nodelay; /* its TCP_NODELAY, likewise; -1: not known */
 
     /* TCP's own (struct tcp_info), when it was asked for. */
     bool has_info;
@@ -80,6 +82,7 @@ struct diag_unix {
     uint32_t receive; /* a listener's: connections that wait */
     uint32_t send;    /* a listener's: how many may wait */
     uint32_t uid;     /* UINT32_MAX: not told */
+    int pid;          /* as above */
     size_t name_len;  /* 0: it has none */
     char name[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* abstract ones begin with a 0 */
 };
@@ -89,6 +92,9 @@ bool socket_is_any(const struct diag_socket *s);
 
 /* Is that 127.0.0.0/8 or ::1 (mapped, too)? */
 bool socket_is_loopback(int family, const struct in6_addr *addr);
+
+/* Does a small rest wait for what is on its way to be acknowledged (Nagle's algorithm)? */
+bool socket_is_held_back(const struct diag_socket *s);
 
 /* Would a socket at that address and port meet s there?  family 0: any address of any family. */
 bool socket_overlaps(const struct diag_socket *s, int family, const struct in6_addr *addr,

@@ -52,9 +52,9 @@ load lib
 }
 
 @test "a word like none gets all commands proposed" {
-    refused 2 "serve, connect and sim are" xyzzy
-    refused 2 "serve, connect and sim are" ""
-    refused 2 "serve, connect and sim are" "$(printf 'x%.0s' {1..5000})"
+    refused 2 "serve, connect, sim and doctor are" xyzzy
+    refused 2 "serve, connect, sim and doctor are" ""
+    refused 2 "serve, connect, sim and doctor are" "$(printf 'x%.0s' {1..5000})"
 }
 
 @test "with its standard descriptors closed it still tells sockets from files" {
