@@ -129,6 +129,22 @@ void facts_early(struct facts *f)
     f->ncrowded = process_crowded(f->crowded, FACTS_CROWDED_MAX, CROWDED_PERCENT, &f->closed);
 }
 
+static bool is_outgoing(const struct facts *f, const struct diag_socket *s)
+{
+    return s->proto == IPPROTO_TCP && s->state != DIAG_LISTEN && s->port >= f->set.range.first &&
+           s->port <= f->set.range.last;
+}
+
+/* Do outgoing connections have so many ports that one may ask whose they are? */
+static bool is_short_of_ports(const struct facts *f)
+{
+    size_t n = 0, have = (size_t)f->set.range.last - f->set.range.first + 1;
+
+    for (size_t i = 0; i < f->nsocket; i++)
+        n += is_outgoing(f, &f->sockets[i]);
+    return n >= have / 2;
+}
+
 /* Might somebody want to know whose it is? */
 static bool matters(const struct facts *f, const struct diag_socket *s)
 {
@@ -137,6 +153,8 @@ static bool matters(const struct facts *f, const struct diag_socket *s)
     if (s->proto == IPPROTO_UDP)
         return s->drops || s->receive;
     if (s->state == DIAG_CLOSE_WAIT || s->send || s->receive)
+        return true;
+    if (f->short_of_ports && is_outgoing(f, s))
         return true;
     return s->state == DIAG_ESTABLISHED &&
            (s->port == s->peer_port ||
@@ -276,6 +294,7 @@ void facts_full(struct facts *f, uint64_t idle_ms)
     read_settings(&f->set);
     read_sockets(f, DIAG_ALL);
     sockets_unix(DIAG_BIT(DIAG_LISTEN), keep_path, f);
+    f->short_of_ports = is_short_of_ports(f);
     find_owners(f);
     ask_nodelay(f);
     f->ncrowded = process_crowded(f->crowded, FACTS_CROWDED_MAX, CROWDED_PERCENT, &f->closed);

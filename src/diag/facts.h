@@ -56,6 +56,7 @@ struct facts {
     struct diag_process crowded[FACTS_CROWDED_MAX]; /* near their limit of descriptors */
     size_t ncrowded;
 
+    bool short_of_ports; /* outgoing connections have half of all local ports */
     bool root;
     size_t closed;    /* processes that did not let us look */
     bool walk_cut;    /* more descriptors than are looked at */

@@ -1,6 +1,8 @@
 /* finding.c - a list of findings: bounded, ranked, filtered.  The texts of their kinds: kinds.c. */
 #include "diag/finding.h"
 
+#include "base/text.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -108,5 +110,16 @@ struct digits finding_span(uint64_t ms)
         snprintf(d.c, sizeof(d.c), "%" PRIu64 " h", s / 3600);
     else
         snprintf(d.c, sizeof(d.c), "%" PRIu64 " days", s / 86400);
+    return d;
+}
+
+struct digits finding_count(uint64_t n, const char *noun)
+{
+    struct digits d = finding_digits(n);
+    struct text t = {.buf = d.c, .size = sizeof(d.c), .len = strlen(d.c)};
+
+    text_add(&t, " ");
+    text_add(&t, noun);
+    text_add(&t, n == 1 ? "" : "s");
     return d;
 }

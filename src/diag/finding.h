@@ -109,11 +109,12 @@ const char *finding_severity(enum severity s);
 /* The kind of that id; KINDS: there is none. */
 enum kind finding_kind(const char *id);
 
-/* For sentences, by value: "12,000" and "40 min". */
+/* For sentences, by value: "12,000", "40 min", "1 socket", "20 sockets". */
 struct digits {
-    char c[28];
+    char c[56];
 };
 struct digits finding_digits(uint64_t n);
 struct digits finding_span(uint64_t ms);
+struct digits finding_count(uint64_t n, const char *noun);
 
 #endif

@@ -105,9 +105,10 @@ static void close_waits(struct judgement *j)
             continue;
         FINDING_SAY(
             f->evidence,
-            "%s sockets in CLOSE_WAIT, as at the look before; the longest has heard nothing "
-            "for %s; %s have unread bytes",
-            finding_digits(one->n).c, finding_span(one->oldest_ms).c, finding_digits(one->bytes).c);
+            "%s in CLOSE_WAIT, as at the look before; the longest has heard nothing for %s; unread "
+            "bytes in %s",
+            finding_count(one->n, "socket").c, finding_span(one->oldest_ms).c,
+            finding_digits(one->bytes).c);
     }
 }
 
@@ -130,12 +131,10 @@ static void idle(struct judgement *j)
             one->n < IDLE_MANY ? NULL : begin(j, KIND_NO_KEEPALIVE, SEVERITY_NOTE, one);
 
         if (f)
-            FINDING_SAY(
-                f->evidence,
-                "%s connections silent for over %s, the longest for %s, and none of them has "
-                "a keepalive timer",
-                finding_digits(one->n).c, finding_span(j->now->idle_ms).c,
-                finding_span(one->oldest_ms).c);
+            FINDING_SAY(f->evidence,
+                        "%s silent for over %s, the longest for %s, without a keepalive timer",
+                        finding_count(one->n, "connection").c, finding_span(j->now->idle_ms).c,
+                        finding_span(one->oldest_ms).c);
     }
 }
 
@@ -155,13 +154,12 @@ static void gone(struct judgement *j)
         struct finding *f = begin(j, KIND_PEER_GONE, SEVERITY_WARNING, one);
 
         if (f)
-            FINDING_SAY(
-                f->evidence,
-                "%s connections send again and again: %s bytes are not acknowledged; %s has "
-                "been tried %u times, the next in %s; nothing was heard for %s",
-                finding_digits(one->n).c, finding_digits(one->bytes).c,
-                judge_address(one->worst, true).c, one->worst->retransmits,
-                finding_span(one->worst->timer_ms).c, finding_span(one->oldest_ms).c);
+            FINDING_SAY(f->evidence,
+                        "%s, %s unacknowledged and sent again and again; %s has "
+                        "been tried %u times, the next in %s; nothing was heard for %s",
+                        finding_count(one->n, "connection").c, finding_count(one->bytes, "byte").c,
+                        judge_address(one->worst, true).c, one->worst->retransmits,
+                        finding_span(one->worst->timer_ms).c, finding_span(one->oldest_ms).c);
     }
 }
 
@@ -183,9 +181,9 @@ static void nagle(struct judgement *j)
         if (!f)
             continue;
         FINDING_SAY(f->evidence,
-                    "%s connections hold back %s bytes while a smaller piece is unacknowledged; %s "
+                    "%s with %s held back while an earlier piece is unacknowledged; %s "
                     "delayed acknowledgements/s; TCP_NODELAY is %s",
-                    finding_digits(one->n).c, finding_digits(one->bytes).c,
+                    finding_count(one->n, "connection").c, finding_count(one->bytes, "byte").c,
                     judge_rate(j, delayed).c, one->worst->nodelay == 0 ? "off" : "not known");
         if (one->worst->nodelay < 0 && !f->unseen[0])
             FINDING_SAY(
@@ -216,14 +214,13 @@ static void slow_readers(struct judgement *j)
         struct finding *f = begin(j, KIND_SLOW_READER, SEVERITY_WARNING, one);
 
         if (f)
-            FINDING_SAY(
-                f->evidence,
-                "%s connections, %s bytes wait to be taken; %s has %s of them and was limited "
-                "by its window for %s, %u %% of the time; %s/s windows closed",
-                finding_digits(one->n).c, finding_digits(one->bytes).c,
-                judge_address(one->worst, true).c, finding_digits(one->worst->send).c,
-                finding_span(one->worst->rwnd_us / 1000).c, (unsigned)limited(one->worst),
-                judge_rate(j, judge_grown(j, COUNT_ZERO_WINDOWS)).c);
+            FINDING_SAY(f->evidence,
+                        "%s with %s to be taken; %s has %s of them and was limited "
+                        "by its window for %s, %u %% of the time; %s/s windows closed",
+                        finding_count(one->n, "connection").c, finding_count(one->bytes, "byte").c,
+                        judge_address(one->worst, true).c, finding_digits(one->worst->send).c,
+                        finding_span(one->worst->rwnd_us / 1000).c, (unsigned)limited(one->worst),
+                        judge_rate(j, judge_grown(j, COUNT_ZERO_WINDOWS)).c);
     }
 }
 

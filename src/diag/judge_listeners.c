@@ -56,12 +56,11 @@ static void queue(struct judgement *j, const struct diag_socket *s)
     f->weight = fresh * 1000 + s->drops;
     FINDING_SAY(f->subject, "%s", judge_address(s, false).c);
     judge_whose(j, f, s->pid, s->uid);
-    FINDING_SAY(
-        f->evidence,
-        "%s connections wait, the limit is %s (listen(2)); %s were dropped since it listens, "
-        "%s/s now",
-        finding_digits(s->receive).c, finding_digits(s->send).c, finding_digits(s->drops).c,
-        judge_rate(j, fresh).c);
+    FINDING_SAY(f->evidence,
+                "%s in it, the limit is %s (listen(2)); %s dropped since it listens, "
+                "%s/s now",
+                finding_count(s->receive, "connection").c, finding_digits(s->send).c,
+                finding_digits(s->drops).c, judge_rate(j, fresh).c);
     if (!full && !fresh)
         FINDING_SAY(f->act,
                     "nothing now: it has been full, and is not; if it comes again, raise the "
@@ -114,39 +113,51 @@ static void syn_queue(struct judgement *j)
         FINDING_SAY(f->subject, "%s", judge_address(listener, false).c);
         judge_whose(j, f, listener->pid, listener->uid);
     }
-    FINDING_SAY(
-        f->evidence,
-        "%s half-open connections%s%s%s; %s requests dropped (%s/s), %s cookies sent (%s/s), "
-        "%s of them came back",
-        finding_digits(half_open).c, listener ? ", backlog " : "",
-        listener ? finding_digits(listener->send).c : "",
-        j->now->set.syncookies ? "" : ", SYN cookies are off", finding_digits(dropped).c,
-        judge_rate(j, dropped).c, finding_digits(sent).c, judge_rate(j, sent).c,
-        finding_digits(back).c);
+    FINDING_SAY(f->evidence,
+                "%s%s%s%s; %s requests dropped (%s/s), %s cookies sent (%s/s), "
+                "%s of them came back",
+                finding_count(half_open, "half-open connection").c, listener ? ", backlog " : "",
+                listener ? finding_digits(listener->send).c : "",
+                j->now->set.syncookies ? "" : ", SYN cookies are off", finding_digits(dropped).c,
+                judge_rate(j, dropped).c, finding_digits(sent).c, judge_rate(j, sent).c,
+                finding_digits(back).c);
     if (f->kind == KIND_SYN_DROPPED)
         judge_setting(f, "1", "0");
 }
 
-static void restart(struct judgement *j)
+/* The next listener behind s, of another program, that shares its port (SO_REUSEPORT). */
+static const struct diag_socket *sharer(const struct facts *f, const struct diag_socket *s)
 {
-    uint64_t lost = j->now->counters.value[COUNT_MIGRATE_FAILED];
-    uint64_t fresh = judge_grown(j, COUNT_MIGRATE_FAILED);
+    for (const struct diag_socket *o = s + 1; o < f->sockets + f->nsocket; o++)
+        if (o->state == DIAG_LISTEN && o->port == s->port && o->family == s->family && o->pid &&
+            o->pid != s->pid && IN6_ARE_ADDR_EQUAL(&o->addr, &s->addr))
+            return o;
+    return NULL;
+}
+
+/* When one of them closes, and the kernel does not move what is in its queue, that is reset.  The
+ * kernel counts no such loss, so it is told before. */
+static void restart(struct judgement *j, const struct diag_socket *s)
+{
+    const struct diag_socket *other = s->pid ? sharer(j->now, s) : NULL;
+    const struct diag_owner *who = other ? facts_who(j->now, other->pid) : NULL;
     struct finding *f;
 
-    if (!lost || j->now->set.migrate_req)
+    if (!other || !who)
         return;
-    f = finding_add(j->out, KIND_RESTART_LOSS, fresh ? SEVERITY_WARNING : SEVERITY_NOTE);
+    f = finding_add(j->out, KIND_RESTART_LOSS, SEVERITY_NOTE);
     if (!f)
         return;
-    f->weight = lost;
-    FINDING_SAY(f->subject, "a listener with SO_REUSEPORT");
+    f->port = s->port;
+    f->weight = s->receive + other->receive;
+    FINDING_SAY(f->subject, "%s", judge_address(s, false).c);
+    judge_whose(j, f, s->pid, s->uid);
     FINDING_SAY(
         f->evidence,
-        "%s connections in a closed listener's queue were reset since the machine's start, %s "
-        "of them in the last %s; net.ipv4.tcp_migrate_req is 0",
-        finding_digits(lost).c, finding_digits(fresh).c, finding_span(j->ms).c);
+        "it shares the port with %s (pid %d), each with a queue of its own: %u and %u wait in "
+        "them; net.ipv4.tcp_migrate_req is 0",
+        who->program, who->pid, s->receive, other->receive);
     judge_setting(f, "1", "0");
-    FINDING_SAY(f->unseen, "which program: the counter is the machine's");
 }
 
 static void unix_queue(struct judgement *j, const struct diag_unix *s)
@@ -168,8 +179,8 @@ static void unix_queue(struct judgement *j, const struct diag_unix *s)
                      s->name[0] ? strnlen(s->name, s->name_len) : s->name_len - 1, "");
     FINDING_SAY(f->subject, "unix:%s", name);
     judge_whose(j, f, s->pid, s->uid);
-    FINDING_SAY(f->evidence, "%u connections wait, the limit is %u (listen(2))", s->receive,
-                s->send);
+    FINDING_SAY(f->evidence, "%s in it, the limit is %u (listen(2))",
+                finding_count(s->receive, "connection").c, s->send);
     if (s->send < j->now->set.somaxconn)
         FINDING_SAY(f->act, "accept sooner, or call listen() with up to %" PRIu64,
                     j->now->set.somaxconn);
@@ -177,11 +188,16 @@ static void unix_queue(struct judgement *j, const struct diag_unix *s)
 
 void judge_listeners(struct judgement *j)
 {
-    for (size_t i = 0; i < j->now->nsocket; i++)
-        if (j->now->sockets[i].state == DIAG_LISTEN)
-            queue(j, &j->now->sockets[i]);
+    for (size_t i = 0; i < j->now->nsocket; i++) {
+        const struct diag_socket *s = &j->now->sockets[i];
+
+        if (s->state != DIAG_LISTEN)
+            continue;
+        queue(j, s);
+        if (!j->now->set.migrate_req)
+            restart(j, s);
+    }
     for (size_t i = 0; i < j->now->npath; i++)
         unix_queue(j, &j->now->paths[i]);
     syn_queue(j);
-    restart(j);
 }

@@ -78,10 +78,11 @@ static void held(struct at_port *p, const struct diag_socket *s)
     judge_whose(&p->j, f, s->pid, s->uid);
     if (listens && p->j.now->source == SOCKETS_DIAG)
         FINDING_SAY(f->evidence,
-                    "it listens: %u connections wait, the limit is %u; %s are connected, %s in "
+                    "it listens: %s in its queue, the limit is %u; %s connected, %s in "
                     "TIME_WAIT%s",
-                    s->receive, s->send, finding_digits(p->connections).c,
-                    finding_digits(p->time_waits).c, free_port(p, buf));
+                    finding_count(s->receive, "connection").c, s->send,
+                    finding_digits(p->connections).c, finding_digits(p->time_waits).c,
+                    free_port(p, buf));
     else
         FINDING_SAY(f->evidence, "it %s%s",
                     listens                  ? "listens"
@@ -248,8 +249,8 @@ void judge_path(const struct judge_path *path, struct findings *out)
         else
             text_add(&t, "a program that may not be looked at");
         text_add(&t, facts->holder.state == DIAG_LISTEN ? " listens there: " : " has it: ");
-        text_add_number(&t, facts->holder.receive);
-        text_add(&t, " connections wait, the limit is ");
+        text_add(&t, finding_count(facts->holder.receive, "connection").c);
+        text_add(&t, " in its queue, the limit is ");
         text_add_number(&t, facts->holder.send);
         f->pid = facts->owner.pid;
         if (!f->pid)

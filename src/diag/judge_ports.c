@@ -51,8 +51,7 @@ static void exhausted(struct judgement *j, const struct diag_socket *one, uint64
         return;
     f->weight = n;
     FINDING_SAY(f->subject, "connections to %s", judge_address(one, true).c);
-    if (one->inode)
-        judge_whose(j, f, one->pid, one->uid);
+    judge_whose(j, f, one->pid, one->uid);
     FINDING_SAY(f->evidence,
                 "%s of %s local ports to it are in use, %s of them in TIME_WAIT; "
                 "net.ipv4.tcp_tw_reuse is %" PRIu64,
@@ -73,6 +72,7 @@ static void destinations(struct judgement *j)
 {
     const struct facts *f = j->now;
     const struct diag_socket **list = malloc((f->nsocket + 1) * sizeof(const struct diag_socket *));
+    const struct diag_socket *known = NULL; /* one of the group whose program is known */
     size_t n = 0, first = 0;
     uint64_t waits = 0;
 
@@ -84,11 +84,13 @@ static void destinations(struct judgement *j)
     qsort(list, n, sizeof(const struct diag_socket *), compare);
     for (size_t i = 0; i < n; i++) {
         waits += list[i]->state == DIAG_TIME_WAIT;
+        known = list[i]->pid ? list[i] : known;
         if (i + 1 < n && compare(&list[i], &list[i + 1]) == 0)
             continue;
-        exhausted(j, list[first], i + 1 - first, waits);
+        exhausted(j, known ? known : list[i], i + 1 - first, waits);
         first = i + 1;
         waits = 0;
+        known = NULL;
     }
     free(list);
 }

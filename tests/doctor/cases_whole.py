@@ -1,0 +1,157 @@
+"""cases_whole.py - a healthy machine, one that tells less, and questions that have no answer.
+
+These have no row in the table: nothing is wrong."""
+import ctypes
+import json
+import os
+import platform
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+from room import Skip, case, listen
+
+
+@case('')
+def healthy(room):
+    """A server that talks with clients."""
+    hear, tell = os.pipe()
+    server = subprocess.Popen([room.stoa, 'serve', '--quiet', '--ready-fd', str(tell), 'upper',
+                               '127.0.0.1:7001'], pass_fds=[tell], stderr=subprocess.PIPE)
+    room.children.append(server.pid)
+    os.close(tell)
+    assert os.read(hear, 1), server.stderr.read()
+    clients = [socket.create_connection(('127.0.0.1', 7001)) for _ in range(50)]
+    over = threading.Event()
+
+    def talk():
+        while not over.is_set():
+            for c in clients:
+                c.send(b'hello\n')
+                assert c.recv(100) == b'HELLO\n'
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        events = room.findings('--seconds', '1s')
+        assert len(events) == 1 and events[0]['worst'] == 'healthy', events
+        _, out, _ = room.run(code=0)
+        assert out.startswith('nothing found: '), out
+    finally:
+        over.set()
+        thread.join()
+
+
+def no_netlink():
+    """A seccomp filter: there is no socket of that family."""
+    number = {'x86_64': 41, 'aarch64': 198}[platform.machine()]
+    allow, refuse = 0x7fff0000, 0x00050000 | 97
+    code = b''.join(struct.pack('HBBI', *i) for i in (
+        (0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x15, 0, 1, socket.AF_NETLINK),
+        (0x06, 0, 0, refuse), (0x06, 0, 0, allow)))
+    room = ctypes.create_string_buffer(code)
+    program = struct.pack('HxxxxxxP', 6, ctypes.addressof(room))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+        raise OSError(ctypes.get_errno(), 'no seccomp')
+
+
+@case('')
+def no_sock_diag(room):
+    if platform.machine() not in ('x86_64', 'aarch64'):
+        raise Skip('no number for the system call')
+    pid = room.server()
+    room.expect('port-held', rf'\(pid {pid}, .*it listens', ':8081', preexec_fn=no_netlink)
+    _, out, _ = room.run(':8081', code=10, preexec_fn=no_netlink)
+    assert 'sock_diag is refused: drops and queue limits are hidden' in out, out
+    events = room.findings(preexec_fn=no_netlink)
+    assert events[-1]['source'] == '/proc/net' and len(events) == 1, events
+
+
+@case('')
+def not_root(room):
+    if os.geteuid() != 0:
+        raise Skip('only root can become another')
+
+    def nobody():
+        os.setgid(65534)
+        os.setuid(65534)
+    room.server()
+    f = room.expect('port-held', 'a program of uid 0: it listens', ':8081', preexec_fn=nobody)
+    assert 'sudo stoa doctor' in f['unseen'], f
+    _, _, err = room.run('--pid', str(room.children[-1]), code=1, preexec_fn=nobody)
+    assert f'sudo stoa doctor --pid {room.children[-1]}' in err, err
+    _, out, _ = room.run(code=0, preexec_fn=nobody)
+    assert 'not root: other users' in out, out
+
+
+@case('')
+def bad_questions(room):
+    for args, code, word in (
+            (['--explain', 'EWHAT'], 2, 'neither an errno'),
+            (['--apply', 'no-such'], 2, 'no such finding'),
+            (['--apply', 'close-wait'], 2, 'no setting cures it'),
+            (['--apply', 'syn-dropped', '--yes'], 1, 'not found now'),
+            (['--free', '0'], 2, 'no port'),
+            (['--free', '8081', '--yes'], 1, 'nothing to forget'),
+            (['--pid', '4194305'], 1, 'no such process'),
+            (['--pid', 'x'], 2, '--pid'),
+            (['--pid', '1', ':80'], 2, 'leave the place away'),
+            (['--yes'], 2, '--free or --apply'),
+            (['--watch', '--explain', 'EPIPE'], 2, '--watch looks'),
+            ([':70000'], 2, '70000'),
+            ([':0'], 2, 'a port is needed'),
+            (['127.1:80'], 2, '127.1'),
+            ([':80', ':81'], 2, 'one place at a time'),
+            (['--seconds', 'x'], 2, '--seconds')):
+        _, out, err = room.run(*args, code=code)
+        assert word in err and not out, (args, out, err)
+    _, out, _ = room.run('--explain', 'econnrefused', code=0)
+    assert 'listens-elsewhere' in out, out
+    _, out, _ = room.run('--explain', 'list', code=0)
+    for line in out.splitlines():
+        name = line.split()[0]
+        _, told, _ = room.run('--explain', name, code=0)
+        assert told.startswith(name + ': ') and 'do ' in told, told
+
+
+@case('')
+def watching(room):
+    """Two rounds, of which the second has the first for its rates; then Ctrl-C."""
+    p = subprocess.Popen([room.stoa, 'doctor', '--json', '--watch', '--seconds', '0.1'],
+                         stdout=subprocess.PIPE, text=True)
+    ends = [json.loads(p.stdout.readline()) for _ in range(3)]
+    p.send_signal(signal.SIGINT)
+    assert p.wait() == 130
+    assert [e['event'] for e in ends] == ['end'] * 3 and ends[2]['apart_ms'] >= 100, ends
+    room.server()
+    p = subprocess.Popen([room.stoa, 'doctor', '--watch', '--seconds', '0.05'],
+                         stdout=subprocess.PIPE, text=True)
+    assert p.stdout.readline().startswith('nothing found')
+    p.stdout.close()
+    assert p.wait() == 0
+
+
+@case('')
+def asks_first(room):
+    """On a terminal the answer decides."""
+    import pty
+    server = listen(('127.0.0.1', 8081), reuse=False)
+    client = socket.create_connection(('127.0.0.1', 8081))
+    conn, _ = server.accept()
+    conn.close()
+    client.recv(1)
+    client.close()
+    server.close()
+    for answer, code, word in ((b'n\n', 1, 'nothing was changed'), (b'y\n', 0, 'are forgotten')):
+        near, far = pty.openpty()
+        os.write(near, answer)
+        p = subprocess.run([room.stoa, 'doctor', '--free', '8081'], stdin=far, capture_output=True,
+                           text=True, check=False)
+        os.close(near)
+        os.close(far)
+        assert 'forget 1 connections in TIME_WAIT of port 8081? [y/N]' in p.stderr, p.stderr
+        if 'CONFIG_INET_DIAG_DESTROY' in p.stderr or 'root' in p.stderr:
+            continue
+        assert p.returncode == code and word in p.stderr, (answer, p)
