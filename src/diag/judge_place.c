@@ -16,6 +16,7 @@ struct at_port {
     uint64_t connections;
     const struct diag_socket *connection;
     const struct diag_socket *wildcard;
+    const struct diag_socket *holder; /* the first */
 };
 
 static bool holds(const struct diag_socket *s)
@@ -30,6 +31,7 @@ static void count_in(struct at_port *p, const struct diag_socket *s)
         return;
     if (holds(s)) {
         p->listeners++;
+        p->holder = p->holder ? p->holder : s;
         p->overlapping += socket_overlaps(s, p->place->at.family, &p->place->at.addr, false);
         if (s->state == DIAG_LISTEN && socket_is_any(s)) {
             p->v4 += s->family == AF_INET || !s->v6only;
@@ -141,10 +143,11 @@ static void elsewhere(struct at_port *p)
         return;
     text_init(&t, asked, sizeof(asked));
     socket_address_text(&t, p->place->at.family, &p->place->at.addr, p->place->at.port);
+    /* The subject is the holder, for a moment: that is how its program is written. */
+    judge_whose(&p->j, f, p->holder->pid, p->holder->uid);
+    FINDING_SAY(f->evidence, "nothing listens at %s, but %s listens at %s", asked, f->subject,
+                judge_address(p->holder, false).c);
     FINDING_SAY(f->subject, "%s", asked);
-    FINDING_SAY(f->evidence,
-                "nothing listens at %s; %s listen at port %u of other addresses (above)", asked,
-                finding_digits(p->listeners).c, f->port);
 }
 
 static void no_such_address(struct at_port *p)

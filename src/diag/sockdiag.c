@@ -4,6 +4,10 @@
  * program of two comparisons goes with the request, so that twenty thousand connections are
  * not copied to find one listener.
  *
+ * The kernel walks its whole table of connections for each request, some ten milliseconds on a
+ * large machine, whatever is in it.  For TCP the older form of the request is used, which has
+ * both families told in one walk (net/ipv4/inet_diag.c: inet_diag_dump_compat).
+ *
  * Nothing here waits for the network: the kernel answers while it is asked.  The socket has a
  * timeout all the same.  Source: sock_diag(7); linux/inet_diag.h, linux/unix_diag.h,
  * net/ipv4/inet_diag.c (inet_diag_bc_run: a program accepts when it ends at its end).
@@ -23,6 +27,8 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
+
+_Static_assert(NLMSG_HDRLEN + sizeof(struct inet_diag_req_v2) + 32 <= 256, "a request's room");
 
 /* Newer than the headers of Debian 12 may be. */
 #define ATTRIBUTE_CGROUP 21
@@ -68,7 +74,7 @@ static int read_chunk(struct reader *r, const char *buf, size_t len, int *result
             *result = ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
         else if (h->nlmsg_type == NLMSG_DONE && h->nlmsg_len >= NLMSG_LENGTH(sizeof(int)))
             *result = *(const int *)NLMSG_DATA(h);
-        else if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY)
+        else if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY || h->nlmsg_type == TCPDIAG_GETSOCK)
             *result = r->message(r, h);
         if (*result || h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE)
             return DONE;
@@ -172,49 +178,60 @@ static int inet_message(struct reader *r, const struct nlmsghdr *h)
     return r->each_inet(r->arg, &s);
 }
 
-struct inet_request {
-    struct nlmsghdr h;
-    struct inet_diag_req_v2 body;
-    struct rtattr code;
+/* A program for the kernel, behind a request. */
+struct port_filter {
+    struct rtattr head;
     struct inet_diag_bc_op op[4];
 };
 
 /* "port >= first and port <= last": each comparison's port is in the op behind it.  `no` goes
  * beyond the end, which refuses. */
-static void choose_ports(struct inet_request *q, uint16_t first, uint16_t last)
+static void choose_ports(struct port_filter *p, uint16_t first, uint16_t last)
 {
-    const unsigned short size = sizeof(q->op[0]);
+    const unsigned short size = sizeof(p->op[0]);
 
-    q->code =
-        (struct rtattr){.rta_len = RTA_LENGTH(sizeof(q->op)), .rta_type = INET_DIAG_REQ_BYTECODE};
-    q->op[0] = (struct inet_diag_bc_op){
+    p->head =
+        (struct rtattr){.rta_len = RTA_LENGTH(sizeof(p->op)), .rta_type = INET_DIAG_REQ_BYTECODE};
+    p->op[0] = (struct inet_diag_bc_op){
         .code = INET_DIAG_BC_S_GE, .yes = (unsigned char)(2 * size), .no = 5 * size};
-    q->op[1] = (struct inet_diag_bc_op){.no = first};
-    q->op[2] = (struct inet_diag_bc_op){
+    p->op[1] = (struct inet_diag_bc_op){.no = first};
+    p->op[2] = (struct inet_diag_bc_op){
         .code = INET_DIAG_BC_S_LE, .yes = (unsigned char)(2 * size), .no = 3 * size};
-    q->op[3] = (struct inet_diag_bc_op){.no = last};
+    p->op[3] = (struct inet_diag_bc_op){.no = last};
+}
+
+/* The request, in buf: its length. */
+static size_t inet_request(const struct sockdiag_wish *w, char *buf)
+{
+    struct nlmsghdr *h = (struct nlmsghdr *)(void *)buf;
+    uint8_t details = 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1);
+    struct inet_diag_req old = {.idiag_family = AF_INET, .idiag_states = w->states};
+    struct inet_diag_req_v2 one = {.sdiag_family = (uint8_t)w->family,
+                                   .sdiag_protocol = (uint8_t)w->proto,
+                                   .idiag_states = w->states};
+    bool both = w->family == AF_UNSPEC;
+    size_t len = NLMSG_LENGTH(both ? sizeof(old) : sizeof(one));
+
+    old.idiag_ext = one.idiag_ext = w->details ? details : 0;
+    memcpy(NLMSG_DATA(h), both ? (const void *)&old : &one, len - NLMSG_HDRLEN);
+    if (w->last) {
+        choose_ports((struct port_filter *)(void *)(buf + len), w->first, w->last);
+        len += sizeof(struct port_filter);
+    }
+    *h = (struct nlmsghdr){.nlmsg_len = (uint32_t)len,
+                           .nlmsg_type = both ? TCPDIAG_GETSOCK : SOCK_DIAG_BY_FAMILY,
+                           .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP};
+    return len;
 }
 
 int sockdiag_inet(const struct sockdiag_wish *wish,
                   int (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
-    bool chosen = wish->last > 0;
-    struct inet_request q = {
-        .h = {.nlmsg_len = (uint32_t)(chosen ? sizeof(q) : offsetof(struct inet_request, code)),
-              .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-              .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-        .body = {.sdiag_family = (uint8_t)wish->family,
-                 .sdiag_protocol = (uint8_t)wish->proto,
-                 .idiag_states = wish->states},
-    };
+    _Alignas(struct nlmsghdr) char request[256] = "";
     struct reader r = {
         .message = inet_message, .each_inet = each, .arg = arg, .proto = wish->proto};
 
-    if (wish->details)
-        q.body.idiag_ext = 1 << (INET_DIAG_INFO - 1) | 1 << (INET_DIAG_SKMEMINFO - 1);
-    if (chosen)
-        choose_ports(&q, wish->first, wish->last);
-    return exchange(&q, q.h.nlmsg_len, &r);
+    return exchange(request, inet_request(wish, request), &r);
 }
 
 static void take_unix_attribute(struct diag_unix *s, const struct rtattr *a)

@@ -6,7 +6,7 @@
 
 /* Which sockets of a protocol are wanted. */
 struct sockdiag_wish {
-    int family;      /* AF_INET or AF_INET6 */
+    int family;      /* AF_INET or AF_INET6; AF_UNSPEC: both, of TCP only */
     int proto;       /* IPPROTO_TCP, IPPROTO_UDP */
     uint32_t states; /* DIAG_BIT()s */
     uint16_t first;  /* local ports; 0 and 0: all */

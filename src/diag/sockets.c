@@ -8,13 +8,15 @@
 enum sockets_source sockets_inet(const struct sockdiag_wish *wish,
                                  int (*each)(void *arg, const struct diag_socket *s), void *arg)
 {
-    struct sockdiag_wish four = *wish, six = *wish;
+    struct sockdiag_wish four = *wish, six = *wish, both = *wish;
+    bool is_tcp = wish->proto == IPPROTO_TCP;
     int r;
 
     four.family = AF_INET;
     six.family = AF_INET6;
-    r = sockdiag_inet(&four, each, arg);
-    if (r == 0)
+    both.family = AF_UNSPEC;
+    r = sockdiag_inet(is_tcp ? &both : &four, each, arg);
+    if (r == 0 && !is_tcp)
         r = sockdiag_inet(&six, each, arg);
     if (r >= 0)
         return SOCKETS_DIAG;

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import threading
 
-from room import Skip, case, listen
+from room import CASES, Skip, case, listen
 
 
 @case('')
@@ -155,3 +155,12 @@ def asks_first(room):
         if 'CONFIG_INET_DIAG_DESTROY' in p.stderr or 'root' in p.stderr:
             continue
         assert p.returncode == code and word in p.stderr, (answer, p)
+
+
+@case('')
+def the_page_has_every_problem(_room):
+    page = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../docs/doctor.md')
+    with open(page, encoding='utf-8') as f:
+        text = f.read()
+    for title, _ in CASES.values():
+        assert not title or f'| {title} |' in text, f'{title}: not in the table; run.py --table'

@@ -2,7 +2,7 @@
 """run.py - real conditions, and what `stoa doctor` says of them.
 
     tests/doctor/run.py build/src/cli/stoa [CASE ...]     TAP
-    tests/doctor/run.py build/src/cli/stoa --table        the table of docs/doctor.md
+    tests/doctor/run.py build/src/cli/stoa --table        the table of docs/doctor.md, written there
 
 Each case has a process, a network and a list of processes of its own (namespaces).
 """
@@ -20,6 +20,8 @@ import cases_whole  # noqa: F401
 from room import CASES, Room, Skip, own_network
 
 SKIPPED = 77
+PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../docs/doctor.md')
+BEGIN, END = '<!-- the table begins -->', '<!-- the table ends -->'
 JOBS = 3  # at a time: most wait for the doctor
 
 
@@ -99,7 +101,8 @@ def tap(names, stoa):
 
 
 def table(names, stoa):
-    print('| the problem | what the user saw | what doctor said |\n| --- | --- | --- |')
+    """What was seen and said, into the page; one at a time, for the seconds are in it."""
+    rows = ['| the problem | what the user saw | what doctor said |', '| --- | --- | --- |']
     for name in names:
         if not CASES[name][0]:
             continue
@@ -108,7 +111,12 @@ def table(names, stoa):
             print('\n'.join(lines), file=sys.stderr)
             return 1
         saw, said = (line.replace('|', '\\|') for line in lines[:2])
-        print(f'| {CASES[name][0]} | {saw} | {said}; in {lines[2]} s |', flush=True)
+        rows.append(f'| {CASES[name][0]} | {saw} | {said} ({lines[2]} s) |')
+    with open(PAGE, encoding='utf-8') as f:
+        before, begin, rest = f.read().partition(BEGIN)
+        _, end, after = rest.partition(END)
+    with open(PAGE, 'w', encoding='utf-8') as f:
+        f.write(before + begin + '\n'.join(['', *rows, '']) + end + after)
     return 0
 
 
