@@ -1,4 +1,4 @@
-/* json.c - a streaming writer of flat JSON objects, a line each.
+/* json.c - a streaming writer of JSON objects, a line each.
  *
  * Strings are UTF-8 (RFC 8259 8.1), so bytes that are not go out as base64 (RFC 4648 4)
  * under another key; a reader that wants the bytes can have them all.  C1 controls are
@@ -11,6 +11,7 @@
 #include "cli/base64.h"
 #include "cli/utf8.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,13 @@
 
 static void key_add(struct text *t, const char *key)
 {
-    text_add(t, ",\"");
+    char last = t->len ? t->buf[t->len - 1] : '{';
+
+    if (last != '{' && last != '[')
+        text_add(t, ",");
+    if (!key)
+        return;
+    text_add(t, "\"");
     text_add(t, key);
     text_add(t, "\":");
 }
@@ -114,6 +121,26 @@ void json_data(struct text *t, const void *bytes, size_t len)
     text_add(t, "\"");
     base64_add(t, bytes, len);
     text_add(t, "\"");
+}
+
+void json_open(struct text *t, const char *key, char bracket)
+{
+    key_add(t, key);
+    text_add_bytes(t, &bracket, 1);
+}
+
+void json_close(struct text *t, char bracket)
+{
+    text_add_bytes(t, &bracket, 1);
+}
+
+void json_real(struct text *t, const char *key, double number)
+{
+    char digits[32];
+
+    snprintf(digits, sizeof(digits), isfinite(number) ? "%.15g" : "null", number);
+    key_add(t, key);
+    text_add(t, digits);
 }
 
 void json_end(struct text *t)

@@ -25,6 +25,13 @@ void json_string(struct text *t, const char *key, const char *string);
 /* "data": a string when the bytes are UTF-8, else "base64": so nothing is lost. */
 void json_data(struct text *t, const void *bytes, size_t len);
 
+/* Objects '{' and arrays '[' inside; key NULL: an element of an array, here and above. */
+void json_open(struct text *t, const char *key, char bracket);
+void json_close(struct text *t, char bracket);
+
+/* A double as it is; what is no finite number is null. */
+void json_real(struct text *t, const char *key, double number);
+
 void json_end(struct text *t);
 
 #endif

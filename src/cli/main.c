@@ -26,6 +26,7 @@ const struct command commands[] = {
     {"serve", "serve every client: stoa serve upper :8081", &cmd_serve_argp, cmd_serve},
     {"connect", "talk to a server: stoa connect :8081", &cmd_connect_argp, cmd_connect},
     {"sim", "try a server in a network that fails: stoa sim", &cmd_sim_argp, cmd_sim},
+    {"bench", "load a server and measure it: stoa bench ADDR", &cmd_bench_argp, cmd_bench},
     {"doctor", "what is wrong with this machine's sockets", &cmd_doctor_argp, cmd_doctor},
     {NULL, NULL, NULL, NULL},
 };
@@ -91,7 +92,8 @@ static int unknown(const char *word)
     if (nearest && least <= strlen(nearest->name) / 2)
         output_say("stoa", "there is no command %s; did you mean '%s'?", quoted, nearest->name);
     else
-        output_say("stoa", "there is no command %s; serve, connect, sim and doctor are (stoa help)",
+        output_say("stoa",
+                   "there is no command %s; serve, connect, sim, bench and doctor are (stoa help)",
                    quoted);
     return CODE_USAGE;
 }

@@ -52,9 +52,9 @@ load lib
 }
 
 @test "a word like none gets all commands proposed" {
-    refused 2 "serve, connect, sim and doctor are" xyzzy
-    refused 2 "serve, connect, sim and doctor are" ""
-    refused 2 "serve, connect, sim and doctor are" "$(printf 'x%.0s' {1..5000})"
+    refused 2 "serve, connect, sim, bench and doctor are" xyzzy
+    refused 2 "serve, connect, sim, bench and doctor are" ""
+    refused 2 "serve, connect, sim, bench and doctor are" "$(printf 'x%.0s' {1..5000})"
 }
 
 @test "with its standard descriptors closed it still tells sockets from files" {

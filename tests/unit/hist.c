@@ -153,7 +153,7 @@ TEST(a_stall_that_a_closed_loop_hides_is_found)
     hist_add(&one, 1000000, 299);
     hist_add(&one, 1000000000, 1);
     EXPECT_LE(hist_value(&one, 0.99), 1001000);
-    hist_correct(&two, &one, 10000000);
+    hist_correct(&two, &one, 10000000, 100000000);
     EXPECT_EQ(two.count, 399);
     EXPECT_GE(hist_value(&two, 0.99), 960000000);
     EXPECT_LE(hist_value(&two, 0.74), 1001000);
@@ -163,10 +163,10 @@ TEST(a_correction_without_a_stall_changes_nothing)
 {
     fill(&one, 0, 100);
     hist_clear(&two);
-    hist_correct(&two, &one, one.max);
+    hist_correct(&two, &one, 1000, one.max + 1);
     EXPECT(memcmp(&one, &two, sizeof(one)) == 0);
     hist_clear(&two);
-    hist_correct(&two, &one, 0);
+    hist_correct(&two, &one, 0, 0);
     EXPECT(memcmp(&one, &two, sizeof(one)) == 0);
 }
 
@@ -175,7 +175,7 @@ TEST(a_correction_in_long_steps_counts_as_many)
     hist_clear(&one);
     hist_clear(&two);
     hist_add(&one, (uint64_t)1 << 32, 2);
-    hist_correct(&two, &one, 1 << 10);
+    hist_correct(&two, &one, 1 << 10, 0);
     EXPECT_GE(two.count, 2 * ((uint64_t)1 << 22) * 99 / 100);
     EXPECT_LE(two.count, 2 * ((uint64_t)1 << 22) * 101 / 100);
 }

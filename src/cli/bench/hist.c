@@ -76,12 +76,14 @@ static void correct_value(struct hist *out, uint64_t value, uint64_t count, uint
     }
 }
 
-void hist_correct(struct hist *out, const struct hist *h, uint64_t expected_ns)
+void hist_correct(struct hist *out, const struct hist *h, uint64_t expected_ns, uint64_t stall_ns)
 {
+    uint64_t least = stall_ns > 2 * expected_ns ? stall_ns : 2 * expected_ns;
+
     hist_merge(out, h);
-    if (expected_ns == 0 || h->max < 2 * expected_ns)
+    if (expected_ns == 0 || h->max < least)
         return;
-    for (size_t i = hist_index(2 * expected_ns); i < HIST_LEN; i++)
+    for (size_t i = hist_index(least); i < HIST_LEN; i++)
         if (h->at[i] > 0)
             correct_value(out, hist_most(i) < h->max ? hist_most(i) : h->max, h->at[i],
                           expected_ns);

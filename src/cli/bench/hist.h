@@ -67,9 +67,9 @@ uint64_t hist_value(const struct hist *h, double part);
 /* How many samples lie beyond it: whether it may be told is whether they are enough. */
 double hist_beyond(const struct hist *h, double part);
 
-/* Add h to out as it would have been had requests gone on at their pace while one was slow:
- * a value of many times expected_ns stands for those that would have waited behind it,
- * value - expected, value - 2 expected, and so on.  With expected_ns 0, a plain merge. */
-void hist_correct(struct hist *out, const struct hist *h, uint64_t expected_ns);
+/* Add h to out as it would have been had requests gone on at their pace in its stalls: a value of
+ * stall_ns or more stands for those that would have waited behind it, value - expected,
+ * value - 2 expected, and so on.  With expected_ns 0, a plain merge. */
+void hist_correct(struct hist *out, const struct hist *h, uint64_t expected_ns, uint64_t stall_ns);
 
 #endif

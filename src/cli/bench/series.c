@@ -102,7 +102,7 @@ static int read_into(struct hist *h, const char *text)
 
 /* Make one interval's response anew of its service. */
 static int correct_one(struct series *s, struct interval *i, uint64_t expected_ns,
-                       struct hist scratch[2])
+                       uint64_t stall_ns, struct hist scratch[2])
 {
     char *old[2] = {i->response, i->service};
 
@@ -110,7 +110,7 @@ static int correct_one(struct series *s, struct interval *i, uint64_t expected_n
     hist_clear(&scratch[1]);
     if (read_into(&scratch[0], i->service) < 0)
         return -1;
-    hist_correct(&scratch[1], &scratch[0], expected_ns);
+    hist_correct(&scratch[1], &scratch[0], expected_ns, stall_ns);
     if (interval_fill(i, &scratch[1], &scratch[0]) < 0)
         return -1;
     free(old[0]);
@@ -119,14 +119,14 @@ static int correct_one(struct series *s, struct interval *i, uint64_t expected_n
     return 0;
 }
 
-int series_correct(struct series *s, uint64_t expected_ns)
+int series_correct(struct series *s, uint64_t expected_ns, uint64_t stall_ns)
 {
     struct hist *scratch = malloc(2 * sizeof(*scratch));
     int r = scratch ? 0 : -1;
 
     hist_clear(&s->response);
     for (size_t i = 0; r == 0 && i < s->n; i++)
-        r = correct_one(s, &s->list[i], expected_ns, scratch);
+        r = correct_one(s, &s->list[i], expected_ns, stall_ns, scratch);
     free(scratch);
     return r;
 }

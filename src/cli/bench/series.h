@@ -35,9 +35,10 @@ void series_free(struct series *s);
 int series_add(struct series *s, double start_sec, double len_sec, const struct hist *response,
                const struct hist *service, uint64_t nerror);
 
-/* Responses are the services, corrected for what a closed loop did not ask (hist_correct).
+/* Responses are the services, corrected for what a closed loop did not ask in stalls
+ * (hist_correct).
  * 0, -1: out of memory. */
-int series_correct(struct series *s, uint64_t expected_ns);
+int series_correct(struct series *s, uint64_t expected_ns, uint64_t stall_ns);
 
 /* Add each interval of from to the one of the same second, or as a new one.  0, -1: out of
  * memory, or texts that cannot be read. */

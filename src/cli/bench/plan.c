@@ -1,0 +1,95 @@
+/* bench/plan.c - the schedule, and a plan as text.
+ *
+ * A ramp from a to b over D seconds has asked for a t + (b - a) t^2 / 2D messages after t;
+ * message n is due when that is n.  Written so that equal rates are no special case but
+ * the division's.
+ */
+#include "cli/bench/plan.h"
+
+#include "cli/bench/number.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <stdio.h>
+
+uint64_t plan_due_ns(const struct plan *p, uint64_t n)
+{
+    double a = p->rate, growth = (p->rate_end - p->rate) / p->duration_sec;
+
+    if (growth == 0)
+        return (uint64_t)((double)n / a * 1e9);
+    double square = a * a + 2 * growth * (double)n;
+    if (square < 0) /* a falling ramp has no such message */
+        return UINT64_MAX / 4;
+    return (uint64_t)(2 * (double)n / (a + sqrt(square)) * 1e9);
+}
+
+double plan_rate_at(const struct plan *p, double seconds)
+{
+    double part = seconds / p->duration_sec;
+
+    return p->rate + (p->rate_end - p->rate) * (part < 1 ? part : 1);
+}
+
+const char *plan_mode_name(const struct plan *p)
+{
+    static const char *const names[] = {"talk", "stream", "churn"};
+
+    return names[p->mode];
+}
+
+static void option(struct text *t, const char *name, uint64_t number)
+{
+    text_add(t, " ");
+    text_add(t, name);
+    text_add(t, " ");
+    text_add_number(t, number);
+}
+
+static void load_options(struct text *t, const struct plan *p)
+{
+    static const char *const closers[] = {"client", "server", "reset"};
+
+    if (p->mode == MODE_STREAM)
+        text_add(t, " --stream");
+    if (p->mode == MODE_CHURN) {
+        text_add(t, " --churn --close ");
+        text_add(t, closers[p->closer]);
+    }
+    option(t, "--conns", p->nconn);
+    option(t, "--size", p->script.ask_len);
+    if (p->pipeline > 1)
+        option(t, "--pipeline", p->pipeline);
+    if (p->rate != p->rate_end) {
+        option(t, "--ramp", (uint64_t)p->rate);
+        text_add(t, ":");
+        text_add_number(t, (uint64_t)p->rate_end);
+    } else if (p->rate > 0) {
+        option(t, "--rate", (uint64_t)p->rate);
+    }
+}
+
+void plan_text(const struct plan *p, char *buf, size_t size)
+{
+    static const char *const expects[] = {"upper", "echo", "FILE", NULL, "none"};
+    char number[NUMBER_ROOM];
+    struct text t;
+
+    text_init(&t, buf, size);
+    text_add(&t, p->to);
+    load_options(&t, p);
+    snprintf(number, sizeof(number), " --duration %gs", p->duration_sec);
+    text_add(&t, number);
+    if (p->nidle > 0)
+        option(&t, "--idle", p->nidle);
+    if (p->nslow > 0)
+        option(&t, "--slow", p->nslow);
+    if (p->nworker > 1)
+        option(&t, "--workers", p->nworker);
+    if (!expects[p->script.expect])
+        option(&t, "--no-verify --answer-size", p->script.answer_len);
+    else
+        text_add(&t, " --expect ");
+    text_add(&t, expects[p->script.expect] ? expects[p->script.expect] : "");
+}

@@ -1,0 +1,308 @@
+/* bench/run.c - workers are started, watched, and what they have counted is put together.
+ *
+ * This thread looks ten times a second, takes the intervals that all workers have closed, and
+ * has the live view drawn.  It shares nothing with the workers but their tallies' rings.
+ */
+#include "cli/bench/live.h"
+#include "cli/bench/outcome.h"
+#include "cli/bench/worker.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const struct timespec LOOK = {.tv_nsec = 100 * 1000 * 1000};
+
+static _Atomic bool stopped;
+
+void run_stop(void)
+{
+    atomic_store(&stopped, true);
+}
+
+struct watch {
+    struct run run;
+    struct worker *workers;
+    unsigned nworker;
+    uint64_t ntaken; /* intervals */
+    struct slot *sum;
+    struct outcome *o;
+    struct live *live;
+    bool failed; /* out of memory */
+};
+
+static unsigned share(unsigned n, unsigned nworker, unsigned index)
+{
+    return n / nworker + (index < n % nworker);
+}
+
+static void sum_add(struct slot *sum, const struct slot *from)
+{
+    hist_merge(&sum->response, &from->response);
+    hist_merge(&sum->service, &from->service);
+    sum->nerror += from->nerror;
+    if (sum->start_ns == 0 || from->start_ns < sum->start_ns)
+        sum->start_ns = from->start_ns;
+    if (from->end_ns > sum->end_ns)
+        sum->end_ns = from->end_ns;
+}
+
+/* The interval whose slots are in the sum goes to the series. */
+static void sum_take(struct watch *w)
+{
+    struct slot *sum = w->sum;
+    bool open = w->run.plan->rate > 0;
+
+    if (sum->start_ns > 0 &&
+        series_add(w->o->series, (double)(sum->start_ns - w->run.start_ns) / 1e9,
+                   (double)(sum->end_ns - sum->start_ns) / 1e9,
+                   open ? &sum->response : &sum->service, &sum->service, sum->nerror) < 0)
+        w->failed = true;
+    memset(sum, 0, sizeof(*sum));
+}
+
+static bool all_closed(struct watch *w, uint64_t number)
+{
+    for (unsigned i = 0; i < w->nworker; i++) {
+        const struct slot *s = tally_peek(&w->workers[i].tally);
+        if (!s || s->number > number)
+            return false;
+    }
+    return true;
+}
+
+/* Slots of the oldest interval that every worker has closed. */
+static void take_closed(struct watch *w)
+{
+    while (all_closed(w, w->ntaken)) {
+        for (unsigned i = 0; i < w->nworker; i++) {
+            sum_add(w->sum, tally_peek(&w->workers[i].tally));
+            tally_give_back(&w->workers[i].tally);
+        }
+        w->ntaken++;
+        sum_take(w);
+        live_interval(w->live, w->o->series);
+    }
+}
+
+/* What is left when the workers have ended. */
+static void take_rest(struct watch *w)
+{
+    take_closed(w);
+    for (unsigned i = 0; i < w->nworker; i++) {
+        struct tally *t = &w->workers[i].tally;
+        t->now->end_ns = w->workers[i].end_ns;
+        for (struct slot *s; (s = tally_peek(t)) != NULL; tally_give_back(t))
+            sum_add(w->sum, s);
+        sum_add(w->sum, t->now);
+    }
+    sum_take(w);
+    live_interval(w->live, w->o->series);
+}
+
+static void faults_add(struct outcome *o, const struct tally *t)
+{
+    for (unsigned i = 0; i < t->nfault; i++) {
+        struct fault *f = o->fault;
+        while (f < o->fault + o->nfault &&
+               (f->phase != t->fault[i].phase || f->error != t->fault[i].error))
+            f++;
+        if (f == o->fault + FAULTS_MAX)
+            f--;
+        else if (f == o->fault + o->nfault)
+            o->fault[o->nfault++] = (struct fault){t->fault[i].phase, t->fault[i].error, 0};
+        f->n += t->fault[i].n;
+    }
+}
+
+static void tally_gather(struct outcome *o, const struct tally *t)
+{
+    faults_add(o, t);
+    if (!*o->first)
+        memcpy(o->first, t->first, sizeof(o->first));
+    if (!*o->wrong)
+        memcpy(o->wrong, t->wrong, sizeof(o->wrong));
+    o->nanswer += t->nanswer;
+    o->nerror += t->nerror;
+    o->nlost += t->nlost;
+    o->nexpired += t->nexpired;
+    o->nconnect += t->nconnect;
+    o->ncut += t->ncut;
+    o->sent += t->sent;
+    o->came += t->came;
+    hist_merge(o->connect, &t->connect);
+    hist_merge(o->lag, &t->lag);
+}
+
+/* The server was silent for so long as every worker at least found it. */
+static void gather(struct watch *w)
+{
+    struct outcome *o = w->o;
+    const struct tally *least = &w->workers[0].tally;
+
+    for (unsigned i = 0; i < w->nworker; i++) {
+        const struct worker *k = &w->workers[i];
+        double seconds = (double)(k->end_ns - w->run.start_ns) / 1e9;
+        tally_gather(o, &k->tally);
+        o->seconds = fmax(o->seconds, seconds);
+        o->cpu_sec += (double)k->cpu_ns / 1e9;
+        o->busy = fmax(o->busy, seconds > 0 ? (double)k->cpu_ns / 1e9 / seconds : 0);
+        if (k->tally.silence_ns < least->silence_ns)
+            least = &k->tally;
+    }
+    o->silence_sec = (double)least->silence_ns / 1e9;
+    o->longest_sec = (double)least->longest_ns / 1e9;
+    o->longest_at_sec =
+        least->longest_ns ? (double)(least->longest_at_ns - w->run.start_ns) / 1e9 : 0;
+    o->interrupted = atomic_load(&stopped);
+    if (w->run.plan->rate == 0 &&
+        series_correct(o->series, hist_value(&o->series->service, 0.5), STALL_NS) < 0)
+        w->failed = true;
+}
+
+static void end_early(struct run *run)
+{
+    uint64_t now = output_now_ns();
+
+    if (now < atomic_load(&run->until_ns))
+        atomic_store(&run->until_ns, now);
+    atomic_store(&run->give_up_ns, now);
+}
+
+/* When it begins: now, or at the agreed time of several machines. */
+static void set_start(struct run *run, struct outcome *o)
+{
+    const struct plan *p = run->plan;
+    struct timespec at = {.tv_sec = (time_t)p->start_at,
+                          .tv_nsec = (long)((p->start_at - floor(p->start_at)) * 1e9)};
+    struct timespec now;
+
+    if (p->start_at > 0)
+        clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &at, NULL);
+    clock_gettime(CLOCK_REALTIME, &now);
+    o->series->epoch_sec = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    run->start_ns = output_now_ns();
+    atomic_store(&run->until_ns, run->start_ns + (uint64_t)(p->duration_sec * 1e9));
+    atomic_store(&run->give_up_ns,
+                 run->start_ns + (uint64_t)((p->duration_sec + p->timeout_sec) * 1e9));
+}
+
+static void look_on(struct watch *w)
+{
+    while (atomic_load(&w->run.nended) < w->nworker) {
+        uint64_t nanswer = 0, nerror = 0;
+        nanosleep(&LOOK, NULL);
+        if (atomic_load(&stopped))
+            end_early(&w->run);
+        take_closed(w);
+        for (unsigned i = 0; i < w->nworker; i++) {
+            nanswer += atomic_load_explicit(&w->workers[i].tally.nanswer, memory_order_relaxed);
+            nerror += atomic_load_explicit(&w->workers[i].tally.nerror, memory_order_relaxed);
+        }
+        live_draw(w->live, (double)(output_now_ns() - w->run.start_ns) / 1e9, nanswer, nerror);
+    }
+}
+
+static int init_workers(struct watch *w)
+{
+    const struct plan *p = w->run.plan;
+
+    for (unsigned i = 0; i < p->nworker; i++) {
+        struct worker *k = &w->workers[i];
+        *k = (struct worker){.run = &w->run,
+                             .plan = p,
+                             .index = i,
+                             .nconn = share(p->nconn, p->nworker, i),
+                             .nidle = share(p->nidle, p->nworker, i),
+                             .nslow = share(p->nslow, p->nworker, i)};
+        if (tally_init(&k->tally) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* 0, or -errno: those that have been started are w->nworker. */
+static int start_workers(struct watch *w)
+{
+    int r = 0;
+
+    pthread_mutex_init(&w->run.lock, NULL);
+    pthread_cond_init(&w->run.moved, NULL);
+    for (w->nworker = 0; r == 0 && w->nworker < w->run.plan->nworker; w->nworker += r == 0) {
+        struct worker *k = &w->workers[w->nworker];
+        r = -pthread_create(&k->thread, NULL, worker_thread, k);
+    }
+    return r;
+}
+
+/* When all are connected, set the start and let them go; or let them go home. */
+static void open_gate(struct watch *w, bool home)
+{
+    struct run *run = &w->run;
+
+    pthread_mutex_lock(&run->lock);
+    while (run->nready < w->nworker)
+        pthread_cond_wait(&run->moved, &run->lock);
+    set_start(run, w->o);
+    if (home)
+        end_early(run);
+    run->open = true;
+    pthread_cond_broadcast(&run->moved);
+    pthread_mutex_unlock(&run->lock);
+}
+
+static int watch_over(struct watch *w, char *why, size_t size)
+{
+    int r = init_workers(w);
+
+    if (r == 0)
+        r = start_workers(w);
+    open_gate(w, r < 0);
+    look_on(w);
+    for (unsigned i = 0; i < w->nworker; i++)
+        pthread_join(w->workers[i].thread, NULL);
+    if (r == 0) {
+        take_rest(w);
+        gather(w);
+    }
+    live_end(w->live);
+    if (r == 0 && w->failed)
+        r = -ENOMEM;
+    if (r < 0)
+        snprintf(why, size, "a worker could not be started, or has no memory: %s", strerror(-r));
+    for (unsigned i = 0; i < w->nworker && r == 0; i++)
+        if (*w->workers[i].failed) {
+            snprintf(why, size, "%s", w->workers[i].failed);
+            r = -EIO;
+        }
+    return r < 0 ? -1 : 0;
+}
+
+int run_plan(const struct plan *p, struct outcome *o, struct live *live, char *why, size_t size)
+{
+    struct watch w = {.run = {.plan = p}, .o = o, .live = live};
+
+    snprintf(why, size, "out of memory");
+    *o = (struct outcome){.series = series_make(0),
+                          .connect = calloc(1, sizeof(*o->connect)),
+                          .lag = calloc(1, sizeof(*o->lag))};
+    w.workers = calloc(p->nworker, sizeof(*w.workers));
+    w.sum = calloc(1, sizeof(*w.sum));
+    int r = -1;
+    if (o->series && o->connect && o->lag && w.workers && w.sum)
+        r = watch_over(&w, why, size);
+    for (unsigned i = 0; w.workers && i < p->nworker; i++)
+        tally_fini(&w.workers[i].tally);
+    free(w.workers);
+    free(w.sum);
+    return r;
+}
+
+void outcome_fini(struct outcome *o)
+{
+    series_free(o->series);
+    free(o->connect);
+    free(o->lag);
+}

@@ -1,0 +1,116 @@
+/* bench/search.c - twice the rate until the goal is missed, then halves of what is left.
+ *
+ * A rate is kept when the goal is, nearly all of it was answered, and nothing failed.  A
+ * step whose generator was late says nothing of the server, and ends the search.
+ *
+ * Limits: found to 5 %; RATE_FIRST and RATE_LAST.
+ */
+#include "cli/bench/search.h"
+
+#include "cli/bench/live.h"
+#include "cli/bench/number.h"
+#include "cli/bench/outcome.h"
+#include "cli/exitcode.h"
+#include "cli/output.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double RATE_FIRST = 1000, RATE_LEAST = 1, RATE_LAST = 1e8;
+static const double NEAR = 1.05; /* the highest kept and the lowest missed: near enough */
+static const double ANSWERED = 0.99;
+static const double LAG_NS = 1e6;
+
+struct step {
+    double rate;
+    double value_ns; /* the goal's measure */
+    double answered; /* a second */
+    uint64_t nerror;
+    bool kept, late, interrupted;
+};
+
+static void show(const struct goal *g, const struct step *s)
+{
+    char rate[NUMBER_ROOM], value[NUMBER_ROOM], answered[NUMBER_ROOM];
+    int len = (int)(strchr(g->text, '<') - g->text);
+
+    printf("    %12s/s  %.*s %-9s %12s/s answered, %ju errors: %s\n", number_count(rate, s->rate),
+           len, g->text, number_time(value, s->value_ns), number_count(answered, s->answered),
+           (uintmax_t)s->nerror,
+           s->late   ? "the generator was late"
+           : s->kept ? "kept"
+                     : "missed");
+    fflush(stdout);
+}
+
+static int try(const struct options *o, double rate, struct step *s)
+{
+    struct plan p = o->plan;
+    struct outcome outcome;
+    struct live live;
+    char why[SENTENCE_MAX];
+
+    *s = (struct step){.rate = rate};
+    p.rate = p.rate_end = rate;
+    live_start(&live, &p, true);
+    int r = run_plan(&p, &outcome, &live, why, sizeof(why));
+    if (r < 0) {
+        output_say("stoa bench", "%s", why);
+    } else {
+        s->value_ns = (double)hist_value(&outcome.series->response, o->find_max.part);
+        s->answered = outcome.seconds > 0 ? (double)outcome.nanswer / outcome.seconds : 0;
+        s->nerror = outcome.nerror;
+        s->interrupted = outcome.interrupted;
+        s->late = (double)hist_value(outcome.lag, 0.99) > LAG_NS;
+        s->kept = s->value_ns < o->find_max.limit * 1e9 && s->answered >= ANSWERED * rate &&
+                  s->nerror == 0 && !s->late;
+    }
+    outcome_fini(&outcome);
+    if (r == 0 && !s->interrupted)
+        show(&o->find_max, s);
+    return r;
+}
+
+static int tell(const struct options *o, double kept, double missed, bool late)
+{
+    char rate[NUMBER_ROOM], next[NUMBER_ROOM];
+
+    if (kept == 0) {
+        printf("\n%s is not kept at any rate: already %s/s is too much.\n", o->find_max.text,
+               number_count(next, missed));
+        return CODE_FAILED;
+    }
+    printf("\n%s is kept up to %s/s", o->find_max.text, number_count(rate, kept));
+    if (late)
+        printf(", and beyond that the generator is the limit: the server may do more.\n");
+    else
+        printf("; at %s/s it is missed.\n", number_count(next, missed));
+    return CODE_OK;
+}
+
+int search(const struct options *o)
+{
+    double kept = 0, missed = 0, rate = RATE_FIRST;
+    bool late = false;
+    struct step s;
+
+    printf("stoa bench %s --find-max '%s'\n\n", o->plan.to, o->find_max.text);
+    while (rate >= RATE_LEAST && rate <= RATE_LAST) {
+        if (try(o, rate, &s) < 0)
+            return CODE_FAILED;
+        if (s.interrupted)
+            return CODE_SIGNAL + SIGINT;
+        if (s.kept) {
+            kept = rate;
+        } else {
+            missed = rate;
+            late = s.late;
+        }
+        if (kept > 0 && missed > 0 && missed <= kept * NEAR)
+            break;
+        rate = missed == 0 ? rate * 2 : kept == 0 ? rate / 4 : sqrt(kept * missed);
+    }
+    return tell(o, kept, missed, late);
+}
