@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/exitcode.h"
 #include "cli/output.h"
+#include "cli/reach.h"
 #include "cli/signals.h"
 
 #include <arpa/inet.h>
@@ -139,14 +140,16 @@ static bool is_loopback(const struct stoa_addr *a)
     return a->sa.ss_family == AF_INET && ntohl(in.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
-/* Is --from an address that this one can be reached from? */
+/* An address to come from needs no port. */
 static int source(struct plan *p)
 {
-    char with_port[256];
-    bool bare = !strchr(p->from, ':');
+    static char with_port[STOA_ADDR_TEXT_MAX];
+    const char *colon = strchr(p->from, ':');
+    bool bare = !colon || (p->from[0] != '[' && colon != strrchr(p->from, ':'));
 
-    snprintf(with_port, sizeof(with_port), bare ? "%s:0" : "%s", p->from);
-    if (stoa_addr_parse(&p->source, with_port) < 0) {
+    if (bare && reach_address(with_port, sizeof(with_port), "", p->from, "0"))
+        p->from = with_port;
+    if (stoa_addr_parse(&p->source, p->from) < 0) {
         output_say(WHO, "--from %s: %s", p->from, stoa_errmsg());
         return CODE_USAGE;
     }

@@ -79,18 +79,32 @@ static void rate_kept(struct notes *n, const struct plan *p, const struct outcom
         number_count(wanted, asked), number_count(came, got));
 }
 
-static void generator(struct notes *n, const struct plan *p, const struct outcome *o)
+/* The schedule was not kept, though a connection was free. */
+static void late(struct notes *n, const struct outcome *o)
 {
-    char lag[NUMBER_ROOM];
     double lag_ns = (double)hist_value(o->lag, 0.99);
+    char lag[NUMBER_ROOM];
 
-    if (p->rate > 0 && lag_ns > LAG_NS)
+    if (lag_ns <= LAG_NS)
+        return;
+    number_time(lag, lag_ns);
+    if (o->busy > BUSY)
         say(n,
             "The generator is the limit: it sent one message in a hundred %s or more after it was "
-            "due, though a connection was free. Give it more processors (--workers), or less to "
-            "do.",
-            number_time(lag, lag_ns));
-    if (p->rate == 0 && o->busy > BUSY)
+            "due. Give it more processors (--workers), or less to do.",
+            lag);
+    else
+        say(n,
+            "The generator did not always get its processor, other programs had it: one message "
+            "in a hundred was sent %s or more after it was due. Response times hold that, too.",
+            lag);
+}
+
+static void generator(struct notes *n, const struct plan *p, const struct outcome *o)
+{
+    if (p->rate > 0)
+        late(n, o);
+    else if (o->busy > BUSY)
         say(n,
             "The generator is the limit: its busiest worker took %.0f %% of a processor. The "
             "server may do more than this; give the generator more with --workers.",

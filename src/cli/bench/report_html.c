@@ -31,7 +31,8 @@ static const char STYLE[] =
     ".grid{stroke:var(--faint);fill:none}.line{fill:none;stroke-width:1.8}"
     "path.line0{stroke:var(--c0)}path.line1{stroke:var(--c1)}path.line2{stroke:var(--c2)}"
     "circle.line0,svg text.line0{fill:var(--c0)}circle.line1,svg text.line1{fill:var(--c1)}"
-    "circle.line2,svg text.line2{fill:var(--c2)}";
+    "circle.line2,svg text.line2{fill:var(--c2)}"
+    "circle.many{fill-opacity:0}";
 
 static void escaped(FILE *f, const char *text)
 {
@@ -180,7 +181,9 @@ static void environment(FILE *f, const struct report *r)
 /* 0 nines is the least value, 1 is p90, 2 is p99 ... */
 static const char *nines_label(char *buf, double nines)
 {
-    return nines == 0 ? "0" : number_percent(buf, 1 - pow(10, -nines));
+    buf[0] = 'p';
+    number_percent(buf + 1, nines == 0 ? 0 : 1 - pow(10, -nines));
+    return buf;
 }
 
 static const char *seconds_label(char *buf, double seconds)

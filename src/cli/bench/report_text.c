@@ -45,6 +45,8 @@ static void percentiles(FILE *f, const struct series *s)
     char name[NUMBER_ROOM + 1], count[NUMBER_ROOM];
     bool few = false;
 
+    if (s->response.count == 0)
+        return;
     fprintf(f, "\n    %-8s %14s %14s\n", "", "response", "service");
     for (size_t i = 0; i < number_nparts; i++) {
         name[0] = 'p';
@@ -107,20 +109,26 @@ static void faults(FILE *f, const struct outcome *o)
                 fault_phase(&o->fault[i]), fault_name(&o->fault[i], name, sizeof(name)));
 }
 
-static void foot(FILE *f, const struct outcome *o)
+static void foot(FILE *f, const struct report *r)
 {
-    char connects[NUMBER_ROOM], p50[NUMBER_ROOM], max[NUMBER_ROOM], lag[NUMBER_ROOM];
-    double per_us = o->nanswer ? o->cpu_sec * 1e6 / (double)o->nanswer : 0;
+    const struct outcome *o = r->outcome;
+    char a[NUMBER_ROOM], b[NUMBER_ROOM], c[NUMBER_ROOM];
 
+    fprintf(f, "\n");
     if (o->connect->count)
-        fprintf(f, "\n    %s connections, each made in %s (median), %s at most\n",
-                number_count(connects, (double)o->nconnect),
-                number_time(p50, (double)hist_value(o->connect, 0.5)),
-                number_time(max, (double)o->connect->max));
-    fprintf(f, "    the generator: %.0f %% of a processor, %.2f us for an answer", o->busy * 100,
-            per_us);
+        fprintf(f, "    %s connections, each made in %s (median), %s at most\n",
+                number_count(a, (double)o->nconnect),
+                number_time(b, (double)hist_value(o->connect, 0.5)),
+                number_time(c, (double)o->connect->max));
+    if (r->plan->nidle + r->plan->nslow > 0)
+        fprintf(f, "    %s silent and %s slow clients besides, %s of them sent off\n",
+                number_count(a, r->plan->nidle), number_count(b, r->plan->nslow),
+                number_count(c, (double)o->ncut));
+    fprintf(f, "    the generator: %.0f %% of a processor", o->busy * 100);
+    if (o->nanswer > 0)
+        fprintf(f, ", %.2f us for an answer", o->cpu_sec * 1e6 / (double)o->nanswer);
     if (o->lag->count)
-        fprintf(f, ", p99 of lag %s", number_time(lag, (double)hist_value(o->lag, 0.99)));
+        fprintf(f, ", p99 of lag %s", number_time(a, (double)hist_value(o->lag, 0.99)));
     fprintf(f, "\n");
 }
 
@@ -134,7 +142,7 @@ void report_text(const struct report *r, FILE *f)
         ramp(f, r->plan, o->series);
     faults(f, o);
     if (r->plan)
-        foot(f, o);
+        foot(f, r);
     for (unsigned i = 0; i < r->notes.n; i++)
         fprintf(f, "%s%s\n", i == 0 ? "\n" : "", r->notes.text[i]);
 }

@@ -1,7 +1,7 @@
 /* bench/search.c - twice the rate until the goal is missed, then halves of what is left.
  *
- * A rate is kept when the goal is, nearly all of it was answered, and nothing failed.  A
- * step whose generator was late says nothing of the server, and ends the search.
+ * A rate is kept when the goal is, nearly all of it was answered, and nothing failed.  When it
+ * was missed and the generator was late, that is said: it may not have been the server.
  *
  * Limits: found to 5 %; RATE_FIRST and RATE_LAST.
  */
@@ -39,8 +39,8 @@ static void show(const struct goal *g, const struct step *s)
     printf("    %12s/s  %.*s %-9s %12s/s answered, %ju errors: %s\n", number_count(rate, s->rate),
            len, g->text, number_time(value, s->value_ns), number_count(answered, s->answered),
            (uintmax_t)s->nerror,
-           s->late   ? "the generator was late"
-           : s->kept ? "kept"
+           s->kept   ? "kept"
+           : s->late ? "missed, and the generator was late"
                      : "missed");
     fflush(stdout);
 }
@@ -63,9 +63,9 @@ static int try(const struct options *o, double rate, struct step *s)
         s->answered = outcome.seconds > 0 ? (double)outcome.nanswer / outcome.seconds : 0;
         s->nerror = outcome.nerror;
         s->interrupted = outcome.interrupted;
-        s->late = (double)hist_value(outcome.lag, 0.99) > LAG_NS;
         s->kept = s->value_ns < o->find_max.limit * 1e9 && s->answered >= ANSWERED * rate &&
-                  s->nerror == 0 && !s->late;
+                  s->nerror == 0;
+        s->late = !s->kept && (double)hist_value(outcome.lag, 0.99) > LAG_NS;
     }
     outcome_fini(&outcome);
     if (r == 0 && !s->interrupted)
@@ -84,7 +84,9 @@ static int tell(const struct options *o, double kept, double missed, bool late)
     }
     printf("\n%s is kept up to %s/s", o->find_max.text, number_count(rate, kept));
     if (late)
-        printf(", and beyond that the generator is the limit: the server may do more.\n");
+        printf("; at %s/s it is missed, but the generator was late there: perhaps the server "
+               "does more.\n",
+               number_count(next, missed));
     else
         printf("; at %s/s it is missed.\n", number_count(next, missed));
     return CODE_OK;

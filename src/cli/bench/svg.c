@@ -16,6 +16,7 @@ enum {
     TOP = 30,
     BOTTOM = 30,
     NAME_STEP = 130,
+    DOTS_MAX = 60, /* more points are felt by the pointer, and not seen */
     TITLES_MAX = 400,
 };
 
@@ -106,10 +107,10 @@ void svg_line(struct svg *s, const char *name, const struct svg_point *points, s
     for (size_t i = 0; i < n && n <= TITLES_MAX; i++)
         if (points[i].y >= s->y.least)
             fprintf(s->f,
-                    "<circle class=\"line%u\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"><title>%s: "
+                    "<circle class=\"line%u%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\"><title>%s: "
                     "%s</title></circle>\n",
-                    colour, x_of(s, points[i].x), y_of(s, points[i].y), name,
-                    s->y.label(label, points[i].y));
+                    colour, n > DOTS_MAX ? " many" : "", x_of(s, points[i].x), y_of(s, points[i].y),
+                    name, s->y.label(label, points[i].y));
 }
 
 void svg_end(struct svg *s)

@@ -5,6 +5,7 @@
  */
 #include "cli/bench/tally.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +138,8 @@ const char *fault_name(const struct fault *f, char *buf, size_t size)
         return "end of stream";
     if (f->error == FAULT_WRONG)
         return "wrong bytes";
+    if (f->error == ETIME)
+        return "ETIME (not within --timeout)";
     snprintf(buf, size, "%s (%s)", strerrorname_np(f->error), strerrordesc_np(f->error));
     return buf;
 }

@@ -1,0 +1,384 @@
+#!/usr/bin/env bats
+# bench.bats - `stoa bench`: each kind of load, each report, each refusal.
+#
+# Runs are a quarter of a second: what is looked at is whether all answers came and were right, not
+# how fast.  frozen.py has a server that stalls, hlog.mjs another reader of the logs.
+load lib
+
+bench() { timeout "$PATIENCE" "$STOA" bench "$@" 3>&-; }
+
+# measured ARG...: a run of a quarter of a second that must be good; its JSON in report.json.
+measured() {
+    bench "$@" --duration 250ms --quiet --json=report.json >report.txt || {
+        echo "exit code $? of $*"
+        cat report.txt
+        return 1
+    }
+}
+
+# value EXPRESSION: of report.json, as Python sees it under the name r.
+value() { python3 -c "import json; r = json.load(open('report.json')); print($1)"; }
+
+# holds EXPRESSION: it is true.
+holds() {
+    [ "$(value "$1")" = True ] || {
+        echo "not so: $1"
+        cat report.json
+        return 1
+    }
+}
+
+# wrong_server PYTHON: a server that does something else with its connection `c`, again and again.
+wrong_server() {
+    mkfifo port
+    python3 -c "
+import socket, struct
+l = socket.create_server(('127.0.0.1', 0))
+print(l.getsockname()[1], flush=True)
+while True:
+    c, _ = l.accept()
+    $1" >port 2>/dev/null 3>&- &
+    read -r -t "$PATIENCE" PORT <port
+    ADDR=127.0.0.1:$PORT
+}
+
+# --- kinds of load ------------------------------------------------------------------
+
+@test "a closed loop: all answers come, and are compared" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --conns 8
+    holds 'r["answers"] > 100 and r["errors"] == 0 and r["lost"] == 0'
+    holds 'r["response_ns"]["count"] >= r["answers"] == r["service_ns"]["count"]'
+    holds 'r["bytes_in"] == r["answers"] * 64 == r["bytes_out"]'
+    holds 'r["connections"] == 8 and r["config"]["loop"] == "closed"'
+}
+
+@test "an open loop: as many messages as the schedule has" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --conns 8 --rate 2k
+    holds 'r["answers"] == 500 == r["response_ns"]["count"] and r["errors"] == 0'
+    measured "$ADDR" --conns 8 --rate 2k --workers 3 --pipeline 4
+    holds 'r["answers"] == 500 and r["config"]["workers"] == 3'
+    measured "$ADDR" --conns 8 --ramp 1k:3k
+    holds '495 <= r["answers"] <= 501'
+    measured "$ADDR" --conns 8 --rate 14.5
+    holds 'r["answers"] == 4'
+}
+
+@test "messages of any size, many under way, by several workers" {
+    serve echo 127.0.0.1:0 --quiet
+    for size in 1 1000 100000; do
+        measured "$ADDR" --expect echo --size $size --pipeline 7 --conns 5 --workers 2
+        holds "r['errors'] == 0 and r['answers'] > 0 and r['bytes_in'] == r['answers'] * $size"
+    done
+    measured "$ADDR" --expect echo --stream --conns 3
+    holds 'r["errors"] == 0 and r["bytes_in"] > 1000000'
+}
+
+@test "churn, whoever ends first" {
+    serve upper 127.0.0.1:0 --quiet
+    for who in client reset; do
+        measured "$ADDR" --churn --close $who --conns 4
+        holds 'r["errors"] == 0 and r["connections"] == r["answers"] > 10'
+    done
+    measured "$ADDR" --churn --rate 200 --conns 4
+    holds 'r["errors"] == 0 and r["answers"] == 50'
+    printf 'hi\n' >hi
+    serve exec 'head -1' 127.0.0.1:0 --quiet
+    measured "$ADDR" --churn --close server --send hi --expect hi --conns 2
+    holds 'r["errors"] == 0 and r["answers"] > 1'
+}
+
+@test "UDP and UNIX sockets" {
+    serve upper udp://127.0.0.1:0 --quiet
+    measured "$ADDR" --conns 4
+    holds 'r["answers"] > 100 and r["errors"] == 0'
+    measured "$ADDR" --conns 4 --rate 1k
+    holds 'r["answers"] == 250'
+    serve upper "unix:$T/socket" --quiet
+    measured "unix:$T/socket" --conns 4
+    holds 'r["answers"] > 100 and r["errors"] == 0'
+    measured "unix:$T/socket" --churn --conns 4
+    holds 'r["answers"] > 10 and r["errors"] == 0'
+}
+
+@test "a discard server answers nothing, and its bytes are counted" {
+    serve discard 127.0.0.1:0 --quiet
+    measured "$ADDR" --expect none --conns 2
+    holds 'r["errors"] == 0 and r["bytes_out"] == r["answers"] * 64 and r["bytes_in"] == 0'
+}
+
+@test "silent and slow clients beside the load, and alone" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --conns 4 --idle 50 --slow 5 --pause 5ms
+    holds 'r["errors"] == 0 and r["connections"] == 59 and r["cut"] == 0'
+    measured "$ADDR" --conns 0 --idle 20
+    holds 'r["errors"] == 0 and r["connections"] == 20 and r["answers"] == 0'
+    serve upper 127.0.0.1:0 --quiet --idle 100ms
+    run -1 bench "$ADDR" --conns 0 --idle 3 --duration 3s --quiet
+    has "$output" "3 of the silent and slow clients were sent off"
+}
+
+@test "a message and its answer from files; an answer that is not compared" {
+    printf 'Mixed Case\n' >ask
+    printf 'MIXED CASE\n' >answer
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --send ask --expect answer --conns 3 --pipeline 2
+    holds 'r["errors"] == 0 and r["config"]["size"] == 11'
+    measured "$ADDR" --send ask --conns 2
+    measured "$ADDR" --send ask --no-verify --answer-size 11 --pipeline 2 --conns 1
+    holds 'r["errors"] == 0'
+}
+
+@test "loopback connections come from many addresses, or from the one that is asked for" {
+    serve upper 127.0.0.1:0 --json
+    bench "$ADDR" --conns 5 --duration 100ms --quiet >report.txt
+    for _ in 1 2 3 4 5 6; do log_line; done
+    has "$LINE" '"peer":"tcp://127.64.'
+    bench "$ADDR" --conns 5 --duration 100ms --quiet --from 127.0.0.9 >report.txt
+    until [[ $LINE == *'"peer":"tcp://127.0.0.9:'* ]]; do log_line; done
+}
+
+# --- reports ------------------------------------------------------------------------
+
+@test "a percentile is told only where ten samples lie beyond it" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --rate 800
+    holds 'r["response_ns"]["count"] == 200'
+    holds 'r["response_ns"]["p90"] > 0 and r["response_ns"]["p99"] is None'
+    has "$(cat report.txt)" "fewer than 10 of the 200 samples"
+}
+
+@test "JSON echoes what was asked for, and where it was measured" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --conns 3 --size 100 --pipeline 2
+    holds 'r["config"]["options"].endswith("--conns 3 --size 100 --pipeline 2 --duration 0.25s --expect upper")'
+    holds 'r["environment"]["kernel"].startswith("Linux") and "RetransSegs" in r["counters"]'
+    holds 'sum(i["answers"] for i in r["intervals"]) == r["answers"]'
+    bench "$ADDR" --conns 1 --duration 100ms --quiet --json | python3 -m json.tool >pretty
+}
+
+@test "while it runs it tells in a pipe, and on standard error alone" {
+    serve upper 127.0.0.1:0 --quiet
+    bench "$ADDR" --conns 1 --duration 1s >out 2>err
+    grep -Eq '^stoa bench: +1\.[0-9] s  [0-9,]+/s  p50 ' err
+    run ! grep -q 'stoa bench: ' out
+    bench "$ADDR" --conns 1 --duration 1s --quiet 2>err >out
+    is "standard error" "$(cat err)" ""
+}
+
+@test "on a terminal it draws a bar, and takes it away" {
+    serve upper 127.0.0.1:0 --quiet
+    STOA=$STOA python3 -c '
+import os, pty, sys
+pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration", "1s"])' "$ADDR" >screen
+    grep -q '\[#' screen
+    grep -q 'errors' screen
+    has "$(tr '\r' '\n' <screen)" "answers in"
+}
+
+@test "a full disk keeps the old report, and is told" {
+    [ -c /dev/full ] || skip "no /dev/full"
+    serve upper 127.0.0.1:0 --quiet
+    run -1 bench "$ADDR" --conns 1 --duration 100ms --quiet --html /dev/full
+    has "$output" "/dev/full: No space left on device"
+    run -1 bash -c "'$STOA' bench '$ADDR' --conns 1 --duration 100ms --quiet >/dev/full"
+    has "$output" "standard output: No space left on device"
+    mkdir small
+    unshare -rm true 2>/dev/null || skip "no mounts of our own"
+    unshare -rm bash -c "
+        mount -t tmpfs -o size=16k none small && echo old >small/report.html &&
+        head -c 8k /dev/zero >small/fill
+        '$STOA' bench '$ADDR' --conns 1 --duration 100ms --quiet --html small/report.html 2>err >/dev/null
+        echo \$? >code; cat small/report.html >kept; ls small >left"
+    is "the old report" "$(cat kept)" old
+    is "exit code" "$(cat code)" 1
+    is "files" "$(tr '\n' ' ' <left)" "fill report.html "
+    has "$(cat err)" "No space left on device"
+}
+
+@test "an interrupt ends the run with its report" {
+    serve upper 127.0.0.1:0 --quiet
+    env --default-signal=INT "$STOA" bench "$ADDR" --conns 1 --duration 1h >out 2>err 3>&- &
+    BENCH=$!
+    until grep -q ' s  ' err; do :; done
+    kill -INT $BENCH
+    STATUS=0
+    wait $BENCH || STATUS=$?
+    is "exit code" $STATUS 130
+    has "$(cat out)" "Interrupted after"
+}
+
+# --- logs ---------------------------------------------------------------------------
+
+@test "two logs merged are the report of both; compared with itself a log is no worse" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --rate 2k --hlog one.hlog
+    cp report.json one.json
+    measured "$ADDR" --rate 2k --hlog two.hlog
+    bench --merge one.hlog two.hlog --hlog both.hlog --json=report.json >out
+    holds 'r["answers"] == 1000'
+    bench --merge both.hlog --json=again.json >out
+    python3 -c '
+import json
+a, b = (json.load(open(n)) for n in ("report.json", "again.json"))
+assert all(a[k] == b[k] for k in ("answers", "response_ns", "service_ns")), (a, b)'
+    bench --merge one.hlog --json=report.json >out
+    holds 'r["response_ns"]["p90"] == json.load(open("one.json"))["response_ns"]["p90"]'
+    run -0 bench --compare one.hlog one.hlog --fail-if 'p90+10%'
+    has "$output" "not worse"
+    run -0 bench --compare one.hlog one.hlog --fail-if 'rate-5%'
+}
+
+@test "a server that got slower fails --fail-if" {
+    wrong_server '
+    import threading, time
+    def talk(c, pause):
+        while d := c.recv(64):
+            time.sleep(pause)
+            c.sendall(d.upper())
+    clients = globals().setdefault("clients", [])
+    clients.append(c)
+    threading.Thread(target=talk, args=(c, 0.0005 if len(clients) <= 3 else 0.05)).start()'
+    bench "$ADDR" --conns 2 --size 32 --duration 1s --quiet --hlog fast.hlog >out
+    bench "$ADDR" --conns 2 --size 32 --duration 1s --quiet --hlog slow.hlog >out
+    run -1 bench --compare fast.hlog slow.hlog --fail-if 'p50+100%'
+    has "$output" ": worse"
+    run -1 bench --compare fast.hlog slow.hlog --fail-if 'rate-50%'
+    run -0 bench --compare slow.hlog fast.hlog --fail-if 'p50+10%'
+}
+
+@test "a log that is cut, of another version, or none is refused with its line" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --rate 2k --hlog good.hlog
+    head -c -20 good.hlog >cut.hlog
+    refused 1 "cut.hlog:" bench --merge cut.hlog
+    head -n -1 good.hlog >cut.hlog
+    refused 1 "intervals are missing" bench --merge cut.hlog
+    sed 's/version 1.3/version 2.0/' good.hlog >other.hlog
+    refused 1 "another version" bench --merge other.hlog
+    sed -E 's/^([0-9.]+,[0-9.]+,[0-9.]+,HISTF[A-Za-z0-9+/]{40}).*/\1/' good.hlog >cut.hlog
+    refused 1 "a histogram cannot be read: it is cut" bench --merge cut.hlog
+    refused 1 "no log of HdrHistogram" bench --merge report.json
+    : >empty.hlog
+    refused 1 "empty" bench --merge empty.hlog
+    refused 1 "No such file" bench --compare good.hlog nowhere.hlog
+}
+
+@test "--find-max tells the highest rate, or that there is none" {
+    wrong_server '
+    import threading, time
+    def talk(c):
+        while d := c.recv(64):
+            time.sleep(0.001)
+            c.sendall(d.upper())
+    threading.Thread(target=talk, args=(c,)).start()'
+    run -0 bench "$ADDR" --conns 1 --size 32 --find-max 'p50<100ms' --duration 300ms
+    has "$output" "p50<100ms is kept up to "
+    run -1 bench "$ADDR" --conns 1 --size 32 --find-max 'p50<1us' --duration 100ms
+    has "$output" "is not kept at any rate"
+}
+
+# --- what goes wrong ----------------------------------------------------------------
+
+@test "no server there: which address, and why" {
+    port=$(free_port)
+    refused 4 "127.0.0.1:$port: connection refused" bench "127.0.0.1:$port"
+    refused 4 "" bench "unix:$T/nobody"
+    refused 3 "nosuch.invalid" bench nosuch.invalid:80
+    refused 4 "refused" bench "udp://127.0.0.1:$port"
+}
+
+@test "a server that answers wrongly: the first wrong byte, expected and got" {
+    serve echo 127.0.0.1:0 --quiet
+    refused 1 "byte 17 of its answer is 0x65, and 0x45 is expected" bench "$ADDR"
+    printf 'abc' >ask
+    refused 1 "byte 0 of its answer is 0x61, and 0x41 is expected" bench "$ADDR" --send ask
+}
+
+@test "a server that goes wrong later is found, counted and told" {
+    wrong_server '
+    n = 0
+    while d := c.recv(64):
+        n += 1
+        c.sendall(d.upper() if n < 20 else b"?" * len(d))'
+    run -1 bench "$ADDR" --conns 1 --size 32 --duration 300ms --quiet --json=report.json
+    has "$output" "The server answered wrongly"
+    has "$output" "byte 0 of answer 19 on connection 0 is 0x3f"
+    holds 'r["faults"][0]["phase"] == "verify" and r["faults"][0]["what"] == "wrong bytes"'
+}
+
+@test "a server that resets or ends connections: each failure by phase and cause" {
+    wrong_server '
+    d = c.recv(64)
+    c.sendall(d.upper())
+    c.recv(64)
+    c.close()'
+    run -1 bench "$ADDR" --conns 1 --size 32 --duration 300ms --quiet --json=report.json
+    holds '[f["what"] for f in r["faults"] if f["phase"] == "answer"] == ["end of stream"]'
+    holds 'r["lost"] > 0 and r["answers"] > 0'
+    has "$output" "messages have no answer"
+    rm port
+    wrong_server '
+    c.sendall(c.recv(64).upper())
+    c.recv(64)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    c.close()'
+    run -1 bench "$ADDR" --conns 1 --size 32 --duration 300ms --quiet --json=report.json
+    holds 'r["faults"][0]["what"].startswith("ECONNRESET")'
+}
+
+@test "a server that does not answer is said to be silent, not waited for" {
+    serve discard 127.0.0.1:0 --quiet
+    refused 5 "has not answered 64 bytes within 0.2 s" bench "$ADDR" --timeout 200ms
+    serve echo 127.0.0.1:0 --quiet
+    refused 5 "answered 64 of 99 bytes within 0.2 s" \
+        bench "$ADDR" --no-verify --answer-size 99 --timeout 200ms
+}
+
+@test "messages without an answer stand in the percentiles with the time they were waited for" {
+    wrong_server '
+    clients = globals().setdefault("clients", [])
+    clients.append(c)
+    if len(clients) == 1:
+        c.sendall(c.recv(64).upper())'
+    run -1 bench "$ADDR" --conns 1 --size 32 --rate 40 --duration 500ms --timeout 300ms --quiet \
+        --json=report.json
+    holds 'r["answers"] == 0 and r["expired"] == 20 and r["response_ns"]["max"] >= 3e8'
+    has "$output" "messages have no answer"
+    has "$output" "The rate was not reached"
+}
+
+@test "a rate that nothing can reach is said to be that" {
+    serve upper 127.0.0.1:0 --quiet
+    run bench "$ADDR" --conns 2 --rate 50M --duration 200ms --timeout 100ms --quiet
+    has "$output" "The rate was not reached: 50,000,000 a second were asked for"
+}
+
+@test "combinations that make no sense, and values that are none, exit 2" {
+    at=127.0.0.1:1
+    refused 2 "which address" bench
+    refused 2 "one address" bench $at $at
+    refused 2 "no --rate" bench $at --stream --rate 5
+    refused 2 "one message a connection" bench $at --churn --pipeline 2
+    refused 2 "--close needs --churn" bench $at --close server
+    refused 2 "client, server or reset" bench $at --churn --close me
+    refused 2 "exclude each other" bench $at --no-verify --expect echo
+    refused 2 "needs --no-verify" bench $at --answer-size 5
+    refused 2 "--conns 0 needs" bench $at --conns 0
+    refused 2 "two rates" bench $at --ramp 5
+    refused 2 "'p99<5ms'" bench $at --find-max 5ms
+    refused 2 "--fail-if needs --compare" bench $at --fail-if p99+10%
+    refused 2 "'p99+10%'" bench --compare a b --fail-if 'p99-10%'
+    refused 2 "two logs" bench --compare a
+    refused 2 "not a number" bench $at --rate fast
+    refused 2 "not a number" bench $at --conns -1
+    refused 2 "not a whole number" bench $at --conns 1.5
+    refused 2 "not a time" bench $at --duration long
+    refused 2 "2 connections only" bench $at --conns 2 --workers 3
+    refused 2 "no --pipeline" bench "udp://$at" --pipeline 2
+    refused 1 "No such file" bench $at --send nowhere
+    : >empty
+    refused 1 "is empty" bench $at --send empty
+    refused 1 "ulimit" bench $at --conns 1M
+}
