@@ -199,7 +199,9 @@ static int get_inside(struct hist *h, const uint8_t *in, size_t len, const char 
     if ((get(in, 4) & ~(uint64_t)COOKIE_MASK) != (COOKIE & ~COOKIE_MASK))
         return fail(why, "its version is not V2");
     uint64_t counters = get(in + 4, 4), digits = get(in + 12, 4), least = get(in + 16, 8);
-    if (counters > len - HEADER || get(in + 8, 4) != 0 || digits > 5)
+    /* The third word shifts indexes, in histograms of floating point; hdr-histogram-js writes 1
+     * there, and means nothing. */
+    if (counters > len - HEADER || get(in + 8, 4) > 1 || digits > 5)
         return fail(why, "its header is damaged");
     l.half_bits = half_bits[digits];
     l.unit = least > 1 ? (unsigned)(63 - __builtin_clzll(least)) : 0;

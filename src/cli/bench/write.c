@@ -32,8 +32,14 @@ static int write_report(const struct report *r, const char *path,
     return wrote < 0 ? CODE_FAILED : CODE_OK;
 }
 
+static bool is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 int write_reports(const struct options *o, const struct report *r)
 {
+    bool taken = is_stdout(o->hlog_path) || is_stdout(o->html_path) || is_stdout(o->json_path);
     int code = CODE_OK;
 
     if (o->hlog_path && hlog_write(r->outcome->series, o->hlog_path) < 0) {
@@ -44,7 +50,7 @@ int write_reports(const struct options *o, const struct report *r)
         code = CODE_FAILED;
     if (o->json_path && write_report(r, o->json_path, report_json) != CODE_OK)
         code = CODE_FAILED;
-    if (write_report(r, "-", o->json ? report_json : report_text) != CODE_OK)
+    if (!taken && write_report(r, "-", o->json ? report_json : report_text) != CODE_OK)
         code = CODE_FAILED;
     return code;
 }
