@@ -106,7 +106,7 @@ static int visit(struct worker *w, uint64_t due_ns)
         error = part(w, s);
     }
     if (error == 0)
-        tally_answer(&w->tally, due_ns, began_ns, output_now_ns());
+        tally_answer(&w->tally, due_ns, began_ns, output_now_ns(), 1);
     else if (error == ETIME || error == ECANCELED)
         tally_expired(&w->tally, due_ns, began_ns, output_now_ns());
     else

@@ -77,8 +77,8 @@ static void head(FILE *f, const struct report *r)
         plan_text(r->plan, what, sizeof(what));
     fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
                "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-            "style-src 'unsafe-inline'\">"
-            "<meta name=\"viewport\" content=\"width=device-width\"><title>stoa bench ");
+               "style-src 'unsafe-inline'\">"
+               "<meta name=\"viewport\" content=\"width=device-width\"><title>stoa bench ");
     escaped(f, what);
     fprintf(f, "</title>\n<style>%s</style></head><body>\n<h1>stoa bench <code>", STYLE);
     escaped(f, what);

@@ -39,7 +39,8 @@ struct conn {
     size_t want_at;  /* ... and to come */
     size_t unsent;   /* bytes of messages that are under way */
     size_t part;     /* bytes that came of the next answer */
-    uint64_t nasked; /* messages under way are from nanswered to nasked in the ring */
+    unsigned flight; /* messages under way, whose stamps are in the ring from `oldest` on */
+    unsigned oldest;
     uint64_t nanswered;
     uint64_t nwaiting;  /* open loop: messages that are due and not under way */
     uint64_t nturn;     /* open loop: messages of this connection that have been asked, ever */
@@ -55,9 +56,20 @@ struct talk {
     uint8_t *buffers;
 };
 
-static unsigned flight(const struct conn *c)
+/* The stamp of the i-th message under way, or of the next one. */
+static struct stamp *stamp(const struct conn *c, unsigned i)
 {
-    return (unsigned)(c->nasked - c->nanswered);
+    unsigned at = c->oldest + i, len = c->w->plan->pipeline;
+
+    return &c->ring[at < len ? at : at - len];
+}
+
+/* The first n are not under way any more. */
+static void forget(struct conn *c, unsigned n)
+{
+    c->oldest = (unsigned)(stamp(c, n % c->w->plan->pipeline) - c->ring);
+    c->flight -= n;
+    c->w->npending -= n;
 }
 
 /* -------------------------------------------------------------------------
@@ -112,7 +124,7 @@ static void ask(struct conn *c, uint64_t now_ns)
 {
     struct worker *w = c->w;
     const struct plan *p = w->plan;
-    unsigned n = p->pipeline - flight(c);
+    unsigned n = p->pipeline - c->flight;
 
     if (p->rate > 0 && c->nwaiting < n)
         n = (unsigned)c->nwaiting;
@@ -120,7 +132,7 @@ static void ask(struct conn *c, uint64_t now_ns)
         uint64_t turn =
             p->rate > 0 ? c->nturn++ * w->nconn + (uint64_t)(c->number / p->nworker) : 0;
         uint64_t due_ns = p->rate > 0 ? worker_due_ns(w, turn) : 0;
-        c->ring[c->nasked++ % p->pipeline] = (struct stamp){due_ns, now_ns};
+        *stamp(c, c->flight++) = (struct stamp){due_ns, now_ns};
     }
     if (p->rate > 0)
         c->nwaiting -= n;
@@ -136,7 +148,7 @@ static void talk_due(struct worker *w, uint64_t due_ns, uint64_t now_ns)
     struct conn *c = &t->conns[(w->ndue - 1) % w->nconn];
 
     c->nwaiting++;
-    if (c->s < 0 || flight(c) == w->plan->pipeline)
+    if (c->s < 0 || c->flight == w->plan->pipeline)
         return;
     hist_add(&w->tally.lag, now_ns - due_ns, 1);
     ask(c, now_ns);
@@ -176,10 +188,26 @@ static int check(struct conn *c, size_t len)
         return fail_wrong(c, c->part + wrong, c->buffer[wrong]);
     }
     c->want_at = script->want.period ? endless_next(&script->want, c->want_at, len) : 0;
-    if (c->part + len <= flight(c) * script->answer_len)
+    if (c->part + len <= c->flight * script->answer_len)
         return 0;
     tally_fault(&c->w->tally, PHASE_VERIFY, FAULT_WRONG, "more bytes came than were asked for");
     return -1;
+}
+
+/* The first n answers that are waited for have come; those sent together count together. */
+static void answered(struct conn *c, unsigned n, uint64_t now_ns)
+{
+    c->nanswered += n;
+    for (unsigned same; n > 0; n -= same) {
+        struct stamp first = *stamp(c, 0);
+        for (same = 1; same < n; same++) {
+            const struct stamp *next = stamp(c, same);
+            if (next->sent_ns != first.sent_ns || next->due_ns != first.due_ns)
+                break;
+        }
+        forget(c, same);
+        tally_answer(&c->w->tally, first.due_ns, first.sent_ns, now_ns, same);
+    }
 }
 
 /* Bytes have come.  0, or -1: they are wrong. */
@@ -190,10 +218,10 @@ static int take(struct conn *c, size_t len, uint64_t now_ns)
     c->w->tally.came += len;
     if (check(c, len) < 0)
         return -1;
-    for (c->part += len; c->part >= p->script.answer_len; c->part -= p->script.answer_len) {
-        const struct stamp *stamp = &c->ring[c->nanswered++ % p->pipeline];
-        tally_answer(&c->w->tally, stamp->due_ns, stamp->sent_ns, now_ns);
-        c->w->npending--;
+    c->part += len;
+    if (c->part >= p->script.answer_len) {
+        answered(c, (unsigned)(c->part / p->script.answer_len), now_ns);
+        c->part %= p->script.answer_len;
     }
     if (p->rate > 0 ? c->nwaiting > 0 : worker_goes_on(c->w, now_ns))
         ask(c, now_ns);
@@ -204,9 +232,9 @@ static int take(struct conn *c, size_t len, uint64_t now_ns)
 static bool was_idle(const struct conn *c)
 {
     const struct plan *p = c->w->plan;
-    uint64_t age_ns = output_now_ns() - c->ring[c->nanswered % p->pipeline].sent_ns;
+    uint64_t age_ns = output_now_ns() - stamp(c, 0)->sent_ns;
 
-    return flight(c) == 0 || age_ns < (uint64_t)(p->timeout_sec * 0.99e9);
+    return c->flight == 0 || age_ns < (uint64_t)(p->timeout_sec * 0.99e9);
 }
 
 /* Until the connection's end.  Returns errno's value or a FAULT_ of it, told already. */
@@ -245,7 +273,7 @@ static int only_send(struct conn *c)
                 tally_fault(&w->tally, PHASE_SEND, error, stoa_errmsg());
             return error;
         }
-        tally_answer(&w->tally, 0, began_ns, output_now_ns());
+        tally_answer(&w->tally, 0, began_ns, output_now_ns(), 1);
         if (stoa_yield() < 0)
             return ECANCELED;
     }
@@ -265,7 +293,8 @@ static void settle(struct conn *c, int s)
     c->ask_at = endless_next(&script->ask, 0, c->number * script->step);
     c->want_at = script->want.period && script->step ? c->ask_at : 0;
     c->unsent = c->part = 0;
-    c->nasked = c->nanswered = 0;
+    c->flight = c->oldest = 0;
+    c->nanswered = 0;
     c->flushing = false;
 }
 
@@ -275,13 +304,12 @@ static void drop(struct conn *c, bool expired)
     struct worker *w = c->w;
     uint64_t now = output_now_ns();
 
-    for (; c->nanswered < c->nasked; c->nanswered++) {
-        const struct stamp *stamp = &c->ring[c->nanswered % w->plan->pipeline];
+    for (; c->flight > 0; forget(c, 1)) {
+        const struct stamp *oldest = stamp(c, 0);
         if (expired)
-            tally_expired(&w->tally, stamp->due_ns, stamp->sent_ns, now);
+            tally_expired(&w->tally, oldest->due_ns, oldest->sent_ns, now);
         else
             w->tally.nlost++;
-        w->npending--;
     }
     if (c->s >= 0)
         stoa_close(c->s);
@@ -343,14 +371,15 @@ static int dial_fiber(void *conn)
     return 0;
 }
 
-/* Bytes of a connection's buffer: its answers, or as many as are worth a call. */
+/* Bytes of a connection's buffer: more than its answers, for a receive that is full asks whether
+ * there is more; or as many as are worth a call. */
 static size_t buffer_len(const struct plan *p)
 {
     size_t len = BUFFER_LEAST, wanted = p->script.answer_len * p->pipeline;
 
     if (p->datagram)
         return DATAGRAM_MOST;
-    while (len < wanted && len < BUFFER_MOST)
+    while (len <= wanted && len < BUFFER_MOST)
         len *= 2;
     return len;
 }
@@ -386,7 +415,7 @@ static void talk_give_up(struct worker *w, uint64_t now_ns)
 
     for (unsigned i = 0; t && t->conns && i < w->nconn; i++) {
         struct conn *c = &t->conns[i];
-        if (flight(c) > 0)
+        if (c->flight > 0)
             tally_fault(&w->tally, PHASE_ANSWER, ETIME, "answers have not come in time");
         drop(c, true);
         for (; c->nwaiting > 0; c->nwaiting--) {

@@ -76,15 +76,15 @@ static void silence(struct tally *t, uint64_t asked_ns, uint64_t now_ns)
     }
 }
 
-void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns)
+void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns, uint64_t n)
 {
-    hist_add(&t->now->service, now_ns - sent_ns, 1);
+    hist_add(&t->now->service, now_ns - sent_ns, n);
     if (due_ns)
-        hist_add(&t->now->response, now_ns - due_ns, 1);
+        hist_add(&t->now->response, now_ns - due_ns, n);
     if (now_ns - t->last_ns >= STALL_NS || now_ns - t->last_ns > t->longest_ns)
         silence(t, due_ns ? due_ns : sent_ns, now_ns);
     t->last_ns = now_ns;
-    atomic_store_explicit(&t->nanswer, atomic_load_explicit(&t->nanswer, memory_order_relaxed) + 1,
+    atomic_store_explicit(&t->nanswer, atomic_load_explicit(&t->nanswer, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
 

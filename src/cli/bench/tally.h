@@ -68,8 +68,9 @@ void tally_start(struct tally *t, uint64_t now_ns);
 /* The interval's time is over: go on to interval number, if the reader has left room. */
 void tally_turn(struct tally *t, uint64_t number, uint64_t now_ns);
 
-/* An answer has come that was due, and that was sent, at these times.  due_ns 0: closed loop. */
-void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns);
+/* n answers have come whose messages were due, and were sent, at these times.  due_ns 0: closed
+ * loop. */
+void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns, uint64_t n);
 
 /* A message has none, and is not waited for any longer: its age is the least it would be. */
 void tally_expired(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns);
