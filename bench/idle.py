@@ -26,16 +26,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from compare import Failure, Server, rivals, running, start, tools
+from compare import rivals, tools
+from servers import raw_servers
+from turns import Failure, running, start, status
 
 READY_SEC = 120  # a server that has not answered all connections by then has failed
-
-
-def status(pid):
-    """The memory of a process, in KiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return {name: int(fields[name].split()[0]) for name in ("VmRSS", "RssAnon", "VmPTE")}
 
 
 def kernel():
@@ -46,7 +41,8 @@ def kernel():
 
 
 def measure(args, server):
-    with running(args, server) as (pid, at):
+    with running(args, server) as (process, at):
+        pid = process.pid
         before, kernel_before = status(pid), kernel()
         load = start(args, args.load_cpu, [str(args.load), "--hold", "--idle", str(args.conns), at],
                      stdout=subprocess.PIPE, stdin=subprocess.PIPE)
@@ -77,7 +73,7 @@ def parse():
                         help="measure this instead of stoa; {at} stands for the address")
     parser.add_argument("--limit", type=float, metavar="KIB", help="of user memory, for each")
     parser.add_argument("--json", action="store_true")
-    parser.set_defaults(server_cpu=0, load_cpu=1, nice=0, lt=False, same=False)
+    parser.set_defaults(server_cpu=0, load_cpu=1, nice=0, lt=False, same=False, daily=False)
     args = parser.parse_args()
     if not 1 <= args.conns <= 19000:
         parser.error("--conns: 1 to 19,000, as many as a process has descriptors for")
@@ -90,8 +86,8 @@ def main():
     args = parse()
     rows = []
     try:
-        raw = tools(args)
-        for server in [Server("raw_epoll", f"{raw} {{at}}"), *rivals(args, raw)]:
+        raw, *_ = raw_servers(tools(args))
+        for server in [raw, *rivals(args, raw)]:
             rows.append(measure(args, server))
     except (Failure, subprocess.SubprocessError) as failure:
         print(f"idle.py: {failure}", file=sys.stderr)

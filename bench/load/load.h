@@ -9,13 +9,14 @@
 #include <sys/types.h>
 
 struct options {
-    unsigned nconn;      /* connections that talk, to each target */
-    unsigned nidle;      /* connections that have talked once and are silent, to each */
+    unsigned nconn;      /* connections that talk */
+    unsigned nidle;      /* connections that have talked once and are silent */
     size_t size;         /* bytes of a message */
     unsigned pipeline;   /* messages under way on each connection */
-    double warmup_sec;   /* for each target, not counted */
-    double duration_sec; /* for each target, in all its slices */
-    unsigned nslice;     /* turns that the targets take */
+    double warmup_sec;   /* not counted */
+    double duration_sec; /* in all slices */
+    unsigned nslice;     /* how many of them */
+    bool turns;          /* wait for a byte on standard input before each of them */
     double rate;         /* messages a second on a fixed schedule; 0 = closed loop */
     bool churn;          /* a connection for each message */
     bool wait_eof;       /* churn: half-close, and wait for the server's end */
@@ -33,7 +34,7 @@ struct hist {
     uint64_t bins[HIST_LEN];
 };
 
-/* A server under load, and what has been counted of it. */
+/* The server under load, and what has been counted of it. */
 struct target {
     struct sockaddr_in at;
     pid_t pid;     /* whose processor time is read; 0 = nobody's */
@@ -105,8 +106,8 @@ void hang_up(int fd);
  * The kinds of load
  * ---------------------------------------------------------------------- */
 
-/* A kind makes its state for one target, and loads it for one slice at a time: until
- * until_ns it begins messages, and it returns when all are answered. */
+/* A kind makes its state, and loads the target for one slice at a time: until until_ns it begins
+ * messages, and it returns when all are answered. */
 struct kind {
     void *(*open)(const struct options *o, struct target *t);
     void (*slice)(void *state, uint64_t until_ns);

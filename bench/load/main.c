@@ -1,23 +1,27 @@
-/* main.c - load: makes upper-casing TCP servers busy, and says what it cost them.
+/* main.c - load: makes an upper-casing TCP server busy, and says what it cost it.
  *
- * One thread, to be pinned by taskset(1) to a processor that the servers do not use.
+ * One thread, to be pinned by taskset(1) to a processor that the server does not use.
  * Every byte of every answer is compared with what upper() gives; a wrong one, or a
  * connection that ends, is the end of the run with a sentence and exit code 1.
- * The report is a line of JSON for each server: messages, rate, percentiles of latency,
- * processor time of the server and of this program for a message, and who was the limit.
+ * The report is a line of JSON: messages, rate, percentiles of latency, processor time
+ * of the server and of this program for a message, and who was the limit.
  *
- * Several servers take turns, in slices of duration / slices seconds: a slice ends when
- * its last answer is there, so what a server has spent in it is for its messages.
- * On a machine whose speed changes from second to second (neighbours, frequency) the
- * ratio of two servers is then still right, for both were measured in each moment.
+ * The load is given in slices of duration / slices seconds: a slice ends when its last
+ * answer is there, so what the server has spent in it is for its messages.  With --turns
+ * whoever started us says when: by a byte on standard input, one for the warm-up, one for
+ * each slice, and one for the end.  A line says that the connections are there, and that a
+ * slice is over.
+ * So several servers with a generator each can be loaded in turns, and on a machine
+ * whose speed changes from second to second (neighbours, frequency) their ratio
+ * is still right, for all were measured in each moment.
  *
- *   load [options] [PID@]ADDRESS:PORT ...
+ *   load [options] [PID@]ADDRESS:PORT
  *   --conns N      connections that talk, 64          --size N       bytes a message, 64
  *   --pipeline N   messages under way on each, 1      --rate R       open loop, messages a second
  *   --churn        a connection for each message      --wait-eof     ... seen to its very end
  *   --idle N       more connections, silent ones      --hold         only those, until stdin ends
- *   --warmup SEC   not counted, 0.3                   --duration SEC for each server, 1
- *   --slices N     turns that they take, 1
+ *   --warmup SEC   not counted, 0.3                   --duration SEC in all slices, 1
+ *   --slices N     how many, 1                        --turns        ... when standard input says
  *
  * With --hold a line says when the idle connections are there; see idle.py.
  */
@@ -31,21 +35,25 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { TARGETS_MAX = 8 };
-
 static const struct option long_options[] = {
-    {"conns", required_argument, NULL, 'c'},    {"size", required_argument, NULL, 's'},
-    {"pipeline", required_argument, NULL, 'p'}, {"rate", required_argument, NULL, 'r'},
-    {"idle", required_argument, NULL, 'i'},     {"warmup", required_argument, NULL, 'w'},
-    {"duration", required_argument, NULL, 'd'}, {"slices", required_argument, NULL, 'S'},
-    {"churn", no_argument, NULL, 'C'},          {"wait-eof", no_argument, NULL, 'E'},
-    {"hold", no_argument, NULL, 'H'},           {0},
+    {"conns", required_argument, NULL, 'c'},
+    {"size", required_argument, NULL, 's'},
+    {"pipeline", required_argument, NULL, 'p'},
+    {"rate", required_argument, NULL, 'r'},
+    {"idle", required_argument, NULL, 'i'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"duration", required_argument, NULL, 'd'},
+    {"slices", required_argument, NULL, 'S'},
+    {"churn", no_argument, NULL, 'C'},
+    {"wait-eof", no_argument, NULL, 'E'},
+    {"hold", no_argument, NULL, 'H'},
+    {"turns", no_argument, NULL, 'T'},
+    {0},
 };
 
 __attribute__((noreturn)) static void usage(const char *why)
 {
-    fprintf(stderr,
-            "load: %s\nusage: load [options] [PID@]ADDRESS:PORT ... (see bench/load/main.c)\n",
+    fprintf(stderr, "load: %s\nusage: load [options] [PID@]ADDRESS:PORT (see bench/load/main.c)\n",
             why);
     exit(2);
 }
@@ -98,6 +106,9 @@ static void set(struct options *o, int option, const char *arg)
     case 'H':
         o->hold = true;
         break;
+    case 'T':
+        o->turns = true;
+        break;
     default:
         usage("an option is unknown or incomplete");
     }
@@ -135,29 +146,48 @@ static void hold(const struct options *o)
         continue;
 }
 
-/* Load all targets in turns; who begins a turn changes, so that a drift hits all alike. */
-static void run(const struct options *o, struct target *targets, unsigned ntarget)
+static void say(const char *line)
+{
+    puts(line);
+    fflush(stdout);
+}
+
+/* With --turns: our turn begins, and is over. */
+static void turn_begin(const struct options *o)
+{
+    char byte;
+
+    if (o->turns && read(STDIN_FILENO, &byte, 1) != 1)
+        fail("nobody says whose turn it is");
+}
+
+static void turn_end(const struct options *o)
+{
+    if (o->turns)
+        say("over");
+}
+
+static void run(const struct options *o, struct target *target)
 {
     const struct kind *kind = o->churn ? &churn_kind : &talk_kind;
     uint64_t slice_ns = (uint64_t)(o->duration_sec * 1e9 / o->nslice);
-    void *states[TARGETS_MAX];
+    void *state = kind->open(o, target);
 
-    for (unsigned i = 0; i < ntarget; i++)
-        states[i] = kind->open(o, &targets[i]);
-    for (unsigned i = 0; i < ntarget; i++)
-        kind->slice(states[i], now_ns() + (uint64_t)(o->warmup_sec * 1e9));
-    for (unsigned turn = 0; turn < o->nslice; turn++) {
-        for (unsigned i = 0; i < ntarget; i++) {
-            unsigned which = (turn + i) % ntarget;
-            count_begin(&targets[which]);
-            kind->slice(states[which], now_ns() + slice_ns);
-            count_end(&targets[which]);
-        }
+    if (o->turns)
+        say("ready");
+    turn_begin(o);
+    kind->slice(state, now_ns() + (uint64_t)(o->warmup_sec * 1e9));
+    turn_end(o);
+    for (unsigned i = 0; i < o->nslice; i++) {
+        turn_begin(o);
+        count_begin(target);
+        kind->slice(state, now_ns() + slice_ns);
+        count_end(target);
+        turn_end(o);
     }
-    for (unsigned i = 0; i < ntarget; i++) {
-        count_print(&targets[i], o);
-        kind->close(states[i]);
-    }
+    turn_begin(o); /* of closing, too: it is work for the server */
+    count_print(target, o);
+    kind->close(state);
 }
 
 static void raise_file_limit(void)
@@ -171,36 +201,31 @@ static void raise_file_limit(void)
 
 int main(int argc, char **argv)
 {
-    static struct target targets[TARGETS_MAX];
     struct options o = {
         .nconn = 64, .size = 64, .pipeline = 1, .warmup_sec = 0.3, .duration_sec = 1, .nslice = 1};
-    int *idle[TARGETS_MAX];
+    int *idle = NULL;
     int option;
 
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
         set(&o, option, optarg);
-    unsigned ntarget = (unsigned)(argc - optind);
-    if (ntarget < 1 || ntarget > TARGETS_MAX)
-        usage("one to eight addresses are wanted");
+    if (optind != argc - 1)
+        usage("one address is wanted");
     if (o.hold && o.nidle == 0)
         usage("--hold is for --idle");
     if (o.wait_eof && !o.churn)
         usage("--wait-eof is for --churn");
-    for (unsigned i = 0; i < ntarget; i++)
-        targets[i] = target(argv[optind + (int)i], o.nslice);
+    struct target t = target(argv[optind], o.nslice);
 
     raise_file_limit();
     stream_make();
-    for (unsigned i = 0; i < ntarget && o.nidle > 0; i++)
-        idle[i] = idle_open(&o, &targets[i]);
+    if (o.nidle > 0)
+        idle = idle_open(&o, &t);
     if (o.hold)
         hold(&o);
     else
-        run(&o, targets, ntarget);
-    for (unsigned i = 0; i < ntarget; i++) {
-        if (o.nidle > 0)
-            idle_close(&o, idle[i]);
-        free(targets[i].slice_us);
-    }
+        run(&o, &t);
+    if (o.nidle > 0)
+        idle_close(&o, idle);
+    free(t.slice_us);
     return 0;
 }
