@@ -15,7 +15,7 @@ import subprocess
 import time
 from pathlib import Path
 
-START_SEC = 10      # a server that does not accept by then has failed
+START_SEC = 60      # a server that does not accept by then has failed
 READY_SEC = 60      # one that has not taken all connections by then has failed
 TURN_SEC = 60       # so has one whose turn takes so much longer than it should
 PORTS = range(20000, 32000)  # below the ephemeral ports: no client is there by chance
