@@ -185,7 +185,7 @@ def parse():
                         help="a build folder, taken as it is; the newest, brought up to date")
     parser.add_argument("--stoa", type=Path, help="the stoa program; the one built last")
     parser.add_argument("--server", action="append", default=[], metavar="NAME=COMMAND",
-                        help="compare this with raw_epoll; {at} stands for the address")
+                        help="compare this with raw_epoll; {at} is the address, {port} its port")
     parser.add_argument("--lt", action="store_true", help="compare raw_epoll --lt with it")
     parser.add_argument("--same", action="store_true", help="compare raw_epoll with itself")
     parser.add_argument("--server-cpu", type=int, default=0)
@@ -199,8 +199,9 @@ def parse():
     for name in args.scenario:
         if name not in SCENARIOS:
             parser.error(f"{name}: not one of {', '.join(SCENARIOS)}")
-    if any("=" not in text or "{at}" not in text for text in args.server):
-        parser.error("--server wants NAME=COMMAND, with {at} in it")
+    if any("=" not in text or "{at}" not in text and "{port}" not in text
+           for text in args.server):
+        parser.error("--server wants NAME=COMMAND, with {at} or {port} in it")
     settle(args)
     if args.rounds < 1 or args.duration <= 0:
         parser.error("--rounds and --duration must be above zero")
