@@ -61,7 +61,7 @@ static int moves_slowly(enum how how, struct pair *p, char *big, size_t len)
     }
 }
 
-/* With 0.1 seconds for it: was it out of time? */
+/* With 0.1 seconds for it: was it out of time when a part had gone? */
 static bool ends_in_its_time(enum how how, char *big, size_t len)
 {
     struct pair p = pair_of(UNIX_STREAM);
@@ -76,16 +76,16 @@ static bool ends_in_its_time(enum how how, char *big, size_t len)
     if (how == IN_SCOPE && r < 0)
         EXPECT_EQ(error, ETIME); /* stoa_leave() has another note */
     else if (r < 0)
-        EXPECT(error == ETIME && done > 0 && done < len);
+        EXPECT(error == ETIME && done < len);
     EXPECT_GE(now() - start, 0.1);
     EXPECT_OK(stoa_close(p.near));
     EXPECT_EQ(beside_join(&b), 0);
     EXPECT_OK(stoa_close(p.far));
-    return r < 0;
+    return r < 0 && (how == IN_SCOPE || done > 0);
 }
 
 /* Who is not let run for so long that the peer has moved all meanwhile did not have to wait, and
- * was in time: then there is more to move. */
+ * was in time; a peer who is not, has moved nothing: again, with more to move. */
 TEST(trap_1_one_clock_for_all_parts)
 {
     char *big = calloc(SECONDS, SECOND);
