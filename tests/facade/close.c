@@ -4,6 +4,7 @@
  * the descriptor; an end that loses what was sent; a reset that was not asked for.
  */
 #include "backends.h"
+#include "clock.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -232,7 +233,7 @@ TEST(the_address_is_free_when_close_returns)
 
         beside(&b, accept_there, &s);
         until_asleep(&b);
-        EXPECT_OK(stoa_close(s));
+        EXPECT_OK(close_surely(s));
         s = stoa_announce(where.c, NULL);
         EXPECT_OK(s);
         EXPECT_EQ(beside_join(&b), -1);

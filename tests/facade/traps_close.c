@@ -40,7 +40,7 @@ TEST(trap_5_a_reader_does_not_eat_the_next_connections_bytes)
 
         beside(&b, recvs, &v);
         until_asleep(&b);
-        EXPECT_OK(stoa_close(old.near));
+        EXPECT_OK(close_surely(old.near));
         /* The kernel gives the smallest free number: the new pair has the old one, unless an
          * earlier one has become free meanwhile. */
         EXPECT_OK(stoa_socketpair(AF_UNIX, SOCK_STREAM, 0, pair));

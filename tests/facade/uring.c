@@ -91,16 +91,18 @@ FIBER_TEST(the_address_is_free_when_close_returns)
     for (int i = 0; i < 20; i++) {
         struct text where;
         struct beside b;
-        int listener = listener_make(TCP4, &where), again = stoa_socket(AF_INET, SOCK_STREAM, 0);
+        int keep = port_keep(&where), listener = stoa_announce(where.c, NULL);
+        int again = stoa_socket(AF_INET, SOCK_STREAM, 0);
 
         beside(&b, accepts, &listener);
         until_asleep(&b);
-        EXPECT_OK(stoa_close(listener));
+        EXPECT_OK(close_surely(listener));
         EXPECT_OK(stoa_bind(again, where.c));
         EXPECT_OK(stoa_listen(again, 1));
         EXPECT_OK(stoa_close(again));
         EXPECT_EQ(beside_join(&b), -1);
         EXPECT_EQ(b.error, ECANCELED);
+        close(keep);
     }
 }
 WITH_A_WORKER(the_address_is_free_when_close_returns)
