@@ -749,7 +749,8 @@ print(f'# {busy:.1%} of a processor, next one served after {late[len(late) // 2]
 END
     kill -TERM "$SERVER"
     ended
-    while read -r -t 0.1 LINE <&"$LOG"; do
+    echo "that is all" >&"$LOG"
+    while log_line && [ "$LINE" != "that is all" ]; do
         case $LINE in *"$why"*) said=$((said + 1)) ;; esac
     done
     echo "said $said times"
