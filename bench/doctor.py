@@ -81,8 +81,8 @@ def doctor(build, runs):
     looks = [look([build + '/src/cli/stoa', 'doctor']) for _ in range(runs)]
     print(looks[0][3].splitlines()[-1])
     wall = [k[0] for k in looks]
-    print(f'stoa doctor: best {min(wall):.2f} s, median {statistics.median(wall):.2f} s (0.4 of them '
-          f'between the two samples), {min(k[1] for k in looks):.2f} s of a processor, '
+    print(f'stoa doctor: best {min(wall):.2f} s, median {statistics.median(wall):.2f} s (0.4 of '
+          f'them between the two samples), {min(k[1] for k in looks):.2f} s of a processor, '
           f'{max(k[2] for k in looks) / 1024:.1f} MiB')
     wall = [look([build + '/src/cli/stoa', 'doctor', ':7000'])[0] for _ in range(runs)]
     print(f'stoa doctor :7000: best {min(wall) * 1000:.0f} ms, median '
@@ -113,8 +113,9 @@ def main():
     parser.add_argument('--inside', action='store_true', help=argparse.SUPPRESS)
     o = parser.parse_args()
     if not o.inside:
-        return subprocess.run(['unshare', '--net', '--pid', '--fork', '--mount-proc', '--kill-child',
-                               sys.executable, *sys.argv, '--inside'], check=False).returncode
+        return subprocess.run(['unshare', '--net', '--pid', '--fork', '--mount-proc',
+                               '--kill-child', sys.executable, *sys.argv, '--inside'],
+                              check=False).returncode
     lo_up()
     pids = hold(o.sockets)
     doctor(os.path.abspath(o.build), o.runs)

@@ -9,10 +9,10 @@
 
 enum {
     CLOSE_WAIT_MANY = 5,
-    IDLE_MANY = 1,
     RETRANSMITS_MANY = 3,
     LIMITED_PERCENT = 50,    /* of its busy time a connection waits for its peer's window */
     LIMITED_US = 200 * 1000, /* and at least so long */
+    CLOSED_MS = 200,
     GROUPS = 32,
 };
 
@@ -127,8 +127,7 @@ static void idle(struct judgement *j)
     }
     for (size_t i = 0; i < g.n; i++) {
         const struct group *one = &g.list[i];
-        struct finding *f =
-            one->n < IDLE_MANY ? NULL : begin(j, KIND_NO_KEEPALIVE, SEVERITY_NOTE, one);
+        struct finding *f = begin(j, KIND_NO_KEEPALIVE, SEVERITY_NOTE, one);
 
         if (f)
             FINDING_SAY(f->evidence,
@@ -198,6 +197,16 @@ static uint64_t limited(const struct diag_socket *s)
     return s->busy_us ? s->rwnd_us * 100 / s->busy_us : 0;
 }
 
+/* Its window is closed, and has been for a while (the kernel probes it), or was so mostly. */
+static bool reads_slowly(const struct diag_socket *s)
+{
+    bool closed = s->timer == DIAG_PROBES && s->sent_ms >= CLOSED_MS;
+
+    if (!s->has_info || !s->send || (s->state != DIAG_ESTABLISHED && s->state != DIAG_CLOSE_WAIT))
+        return false;
+    return closed || (s->rwnd_us >= LIMITED_US && limited(s) >= LIMITED_PERCENT);
+}
+
 static void slow_readers(struct judgement *j)
 {
     struct groups g = {.n = 0};
@@ -205,8 +214,7 @@ static void slow_readers(struct judgement *j)
     for (size_t i = 0; i < j->now->nsocket; i++) {
         const struct diag_socket *s = &j->now->sockets[i];
 
-        if (s->has_info && s->send && s->rwnd_us >= LIMITED_US && limited(s) >= LIMITED_PERCENT &&
-            (s->state == DIAG_ESTABLISHED || s->state == DIAG_CLOSE_WAIT))
+        if (reads_slowly(s))
             count_in(&g, j->now, s, s->send, s->send);
     }
     for (size_t i = 0; i < g.n; i++) {
@@ -214,13 +222,17 @@ static void slow_readers(struct judgement *j)
         struct finding *f = begin(j, KIND_SLOW_READER, SEVERITY_WARNING, one);
 
         if (f)
-            FINDING_SAY(f->evidence,
-                        "%s with %s to be taken; %s has %s of them and was limited "
-                        "by its window for %s, %u %% of the time; %s/s windows closed",
-                        finding_count(one->n, "connection").c, finding_count(one->bytes, "byte").c,
-                        judge_address(one->worst, true).c, finding_digits(one->worst->send).c,
-                        finding_span(one->worst->rwnd_us / 1000).c, (unsigned)limited(one->worst),
-                        judge_rate(j, judge_grown(j, COUNT_ZERO_WINDOWS)).c);
+            FINDING_SAY(
+                f->evidence,
+                "%s with %s to be taken; %s has %s of them: its window was closed for %u %% of "
+                "the time with something to send%s, the last was taken %s ago; %s/s windows "
+                "closed",
+                finding_count(one->n, "connection").c, finding_count(one->bytes, "byte").c,
+                judge_address(one->worst, true).c, finding_digits(one->worst->send).c,
+                (unsigned)limited(one->worst),
+                one->worst->timer == DIAG_PROBES ? " and is closed now" : "",
+                finding_span(one->worst->sent_ms).c,
+                judge_rate(j, judge_grown(j, COUNT_ZERO_WINDOWS)).c);
     }
 }
 

@@ -110,8 +110,8 @@ def other_family(room):
     pid = room.server()
     s = socket.socket(socket.AF_INET6)
     assert room.fails('connect [::1]:8081', lambda: s.connect(('::1', 8081))) == errno.ECONNREFUSED
-    room.expect('listens-elsewhere', rf'nothing listens at \[::1\]:8081, but .*\(pid {pid}, .* listens '
-                'at 127.0.0.1:8081', '[::1]:8081')
+    room.expect('listens-elsewhere', rf'nothing listens at \[::1\]:8081, but .*\(pid {pid}, .* '
+                'listens at 127.0.0.1:8081', '[::1]:8081')
     said = room.said_text
     room.expect('port-held', rf'^127.0.0.1:8081, .*\(pid {pid},', '[::1]:8081')
     room.said_text = said
