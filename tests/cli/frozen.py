@@ -21,7 +21,7 @@ import time
 
 LOADS = {
     'open': ['--rate', '2000'],
-    'closed': ['--conns', '4'],
+    'closed': ['--conns', '64'],
     'churn': ['--churn', '--rate', '1500'],
 }
 SENTENCE = 'The server stalled: for '
@@ -51,8 +51,8 @@ def frozen_run(stoa, load):
 def reports_of(stoa, load, server, at, folder):
     paths = {form: f'{folder}/report.{form}' for form in ('json', 'html', 'hlog')}
     bench = subprocess.Popen(
-        [stoa, 'bench', at, '--duration', '4s', *load, f'--json={paths["json"]}', '--html',
-         paths['html'], '--hlog', paths['hlog']],
+        [stoa, 'bench', at, '--duration', '4s', '--timeout', '60s', *load,
+         f'--json={paths["json"]}', '--html', paths['html'], '--hlog', paths['hlog']],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     bench.stderr.readline()  # its first second is over
     server.send_signal(signal.SIGSTOP)

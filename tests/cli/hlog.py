@@ -16,7 +16,7 @@ import sys
 import tempfile
 
 PACKAGE = 'hdr-histogram-js@3.0.1'
-PATIENCE_SEC = 100
+PATIENCE_SEC = 600
 
 READER = r'''
 const hdr = require('hdr-histogram-js'), fs = require('fs');
@@ -83,7 +83,8 @@ def install(folder):
 
 
 def log_of_run(stoa, at, path):
-    run([stoa, 'bench', at, '--rate', '20k', '--duration', '1200ms', '--quiet', '--hlog', path])
+    run([stoa, 'bench', at, '--rate', '10k', '--duration', '1200ms', '--timeout', '60s', '--quiet',
+         '--hlog', path])
 
 
 def node(folder, script, *paths):
@@ -106,8 +107,8 @@ def equal(theirs, mine):
 
 def one_log(stoa, npm, logs):
     theirs = json.loads(node(npm, READER, logs[0]))
-    if theirs['response']['count'] != 24000:
-        raise Failure(f'24000 answers were measured, and they find {theirs["response"]["count"]}')
+    if theirs['response']['count'] != 12000:
+        raise Failure(f'12000 answers were measured, and they find {theirs["response"]["count"]}')
     equal(theirs, ours(stoa, logs[0]))
 
 

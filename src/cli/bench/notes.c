@@ -7,6 +7,7 @@
 #include "cli/bench/report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -70,7 +71,9 @@ static void parting(struct notes *n, const struct plan *p, const struct outcome 
 static void rate_kept(struct notes *n, const struct plan *p, const struct outcome *o)
 {
     double asked = (p->rate + p->rate_end) / 2;
-    double got = o->seconds > 0 ? (double)o->nanswer / o->seconds : 0;
+    double last = (double)hist_value(&o->series->service, 0.99) / 1e9; /* of the last answers */
+    double seconds = fmax(o->seconds - last, p->duration_sec);
+    double got = (double)o->nanswer / seconds;
     char wanted[NUMBER_ROOM], came[NUMBER_ROOM];
 
     if (p->rate == 0 || o->interrupted || got >= KEPT * asked)

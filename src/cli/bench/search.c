@@ -45,6 +45,15 @@ static void show(const struct goal *g, const struct step *s)
     fflush(stdout);
 }
 
+/* A second.  The last answers may take as long as the goal allows, and that is no delay. */
+static double answered(const struct plan *p, const struct outcome *o, double limit_sec)
+{
+    double over = o->seconds - p->duration_sec;
+    double seconds = over > 0 && over < limit_sec ? p->duration_sec : o->seconds;
+
+    return seconds > 0 ? (double)o->nanswer / seconds : 0;
+}
+
 static int try(const struct options *o, double rate, struct step *s)
 {
     struct plan p = o->plan;
@@ -60,7 +69,7 @@ static int try(const struct options *o, double rate, struct step *s)
         output_say("stoa bench", "%s", why);
     } else {
         s->value_ns = (double)hist_value(&outcome.series->response, o->find_max.part);
-        s->answered = outcome.seconds > 0 ? (double)outcome.nanswer / outcome.seconds : 0;
+        s->answered = answered(&p, &outcome, o->find_max.limit);
         s->nerror = outcome.nerror;
         s->interrupted = outcome.interrupted;
         s->kept = s->value_ns < o->find_max.limit * 1e9 && s->answered >= ANSWERED * rate &&
