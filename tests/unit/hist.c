@@ -113,7 +113,7 @@ TEST(what_is_written_is_read_the_same)
     for (size_t n = 0; n <= NSAMPLE; n = n * 3 + 1) {
         fill(&one, 0, n);
         if (n > 0)
-            hist_add(&one, rand_value(), rand64() >> 2); /* a number of nine bytes */
+            hist_add(&one, rand_value(), rand64() >> 4); /* a number of nine bytes */
         char *text = codec_write(&one);
         hist_clear(&two);
         EXPECT_OK(codec_read(&two, text, strlen(text), &why));

@@ -26,7 +26,10 @@ enum {
     HEADER_DEFLATED = 8,
     NUMBER_MAX = 9,       /* bytes of a number */
     INSIDE_MAX = 4 << 20, /* bytes; more than counters of 5 digits have */
+    INDEX_MAX = 1 << 24,  /* and more than they are */
 };
+
+#define COUNT_MAX (INT64_MAX / 4) /* of samples: a sum of two can still be written */
 
 static uint8_t *put(uint8_t *at, uint64_t value, int len)
 {
@@ -176,7 +179,8 @@ static int get_counters(struct hist *h, const struct layout *l, const uint8_t *a
 
     while (at < end) {
         at = get_number(at, end, &number);
-        if (!at || number < -(int64_t)UINT32_MAX)
+        if (!at || number < -INDEX_MAX || index > INDEX_MAX || number > COUNT_MAX ||
+            h->count > COUNT_MAX)
             return fail(why, "its counters are damaged");
         if (number < 0) {
             index += (uint64_t)-number;
