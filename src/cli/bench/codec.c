@@ -162,12 +162,12 @@ struct layout {
 
 static uint64_t layout_value(const struct layout *l, uint64_t index)
 {
-    uint64_t half = (uint64_t)1 << l->half_bits;
-    unsigned power = index < 2 * half ? 0 : (unsigned)(index >> l->half_bits) - 1;
+    uint64_t power = index >> l->half_bits;
 
+    power -= power > 0; /* the first two have the same */
     if (power + l->unit > 40)
         return HIST_VALUE_MAX;
-    return ((index - ((uint64_t)power << l->half_bits)) << power << l->unit) +
+    return ((index - (power << l->half_bits)) << power << l->unit) +
            ((((uint64_t)1 << power << l->unit) - 1));
 }
 
@@ -238,11 +238,9 @@ int codec_read(struct hist *h, const char *text, size_t len, const char **why)
     ssize_t n = base64_read(bytes, text, len);
     if (n < 0)
         fail(why, "it is not base64");
-    else if (n < HEADER_DEFLATED)
-        fail(why, "it is cut");
-    else if ((get(bytes, 4) & ~(uint64_t)COOKIE_MASK) != (COOKIE_DEFLATED & ~COOKIE_MASK))
+    else if (n >= 4 && (get(bytes, 4) & ~(uint64_t)COOKIE_MASK) != (COOKIE_DEFLATED & ~COOKIE_MASK))
         fail(why, "its version is not V2, compressed");
-    else if (get(bytes + 4, 4) > (uint64_t)n - HEADER_DEFLATED)
+    else if (n < HEADER_DEFLATED || get(bytes + 4, 4) > (uint64_t)n - HEADER_DEFLATED)
         fail(why, "it is cut");
     else
         r = inflate_and_get(h, bytes + HEADER_DEFLATED, (size_t)get(bytes + 4, 4), why);

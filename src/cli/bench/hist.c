@@ -18,7 +18,9 @@ void hist_clear(struct hist *h)
 
 static unsigned power_of(size_t index)
 {
-    return index < 2 * HIST_HALF ? 0 : (unsigned)(index >> HIST_HALF_BITS) - 1;
+    unsigned power = (unsigned)(index >> HIST_HALF_BITS);
+
+    return power - (power > 0); /* the first two have the same */
 }
 
 uint64_t hist_least(size_t index)

@@ -21,10 +21,9 @@ __attribute__((format(printf, 2, 3))) static void say(struct notes *n, const cha
 {
     va_list args;
 
-    if (n->n == NOTES_MAX)
-        return;
     va_start(args, fmt);
-    vsnprintf(n->text[n->n++], NOTE_LEN, fmt, args);
+    if (n->n < NOTES_MAX)
+        vsnprintf(n->text[n->n++], NOTE_LEN, fmt, args);
     va_end(args);
 }
 

@@ -239,8 +239,8 @@ static size_t time_labels(double *labels, double seconds)
     double step = fmax(1, ceil(seconds / TIME_LABELS));
     size_t n = 0;
 
-    for (double at = 0; at <= seconds && n < TIME_LABELS + 1; at += step)
-        labels[n++] = at;
+    for (; (double)n * step <= seconds && n <= TIME_LABELS; n++)
+        labels[n] = (double)n * step;
     return n;
 }
 

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-static const struct timespec LOOK = {.tv_nsec = 100 * 1000 * 1000};
+static const struct timespec LOOK = {.tv_nsec = 100000000};
 
 static _Atomic bool stopped;
 

@@ -29,8 +29,10 @@ static int endless_make(struct endless *e, size_t period)
 /* The rest is the period once more, and again. */
 static void endless_repeat(struct endless *e)
 {
-    for (size_t i = e->period; i < e->period + SCRIPT_CHUNK; i++)
-        e->bytes[i] = e->bytes[i - e->period];
+    size_t whole = e->period + SCRIPT_CHUNK;
+
+    for (size_t done = e->period; done < whole; done += e->period)
+        memcpy(e->bytes + done, e->bytes, whole - done < e->period ? whole - done : e->period);
 }
 
 static int make_chance(struct endless *e)

@@ -95,6 +95,7 @@ static void count(struct surroundings *s, bool after)
 
 void surroundings_before(struct surroundings *s)
 {
+    const char *backend = getenv("STOA_BACKEND");
     struct utsname system;
     char text[FACT_LEN];
 
@@ -111,7 +112,7 @@ void surroundings_before(struct surroundings *s)
     fact_of_file(s, "governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", NULL);
     fact_of_file(s, "memory", "/proc/meminfo", "MemTotal");
     fact_of_file(s, "load average before", "/proc/loadavg", NULL);
-    fact(s, "STOA_BACKEND", getenv("STOA_BACKEND") ? getenv("STOA_BACKEND") : "");
+    fact(s, "STOA_BACKEND", backend ? backend : "");
     settings(s);
     count(s, false);
 }

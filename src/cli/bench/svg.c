@@ -52,11 +52,14 @@ static void grid_logarithmic(struct svg *s)
 {
     static const double between[] = {1, 2, 5};
     bool few = log10(s->y.most / s->y.least) < 3;
+    int last = (int)ceil(log10(s->y.most));
 
-    for (double power = pow(10, floor(log10(s->y.least))); power <= s->y.most; power *= 10)
-        for (int i = 0; i < (few ? 3 : 1); i++)
-            if (power * between[i] >= s->y.least * 0.999 && power * between[i] <= s->y.most * 1.001)
-                grid_y(s, power * between[i]);
+    for (int power = (int)floor(log10(s->y.least)); power <= last; power++)
+        for (int i = 0; i < (few ? 3 : 1); i++) {
+            double value = pow(10, power) * between[i];
+            if (value >= s->y.least * 0.999 && value <= s->y.most * 1.001)
+                grid_y(s, value);
+        }
 }
 
 static void grid_linear(struct svg *s)
@@ -65,8 +68,8 @@ static void grid_linear(struct svg *s)
 
     while (span / step < 3)
         step /= 2;
-    for (double value = s->y.least; value <= s->y.most * 1.001; value += step)
-        grid_y(s, value);
+    for (int i = 0, n = (int)(span / step * 1.001); i <= n; i++)
+        grid_y(s, s->y.least + i * step);
 }
 
 void svg_begin(struct svg *s, const double *xs, size_t n)

@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-static const uint64_t TICKS_NS = 2200 * 1000; /* a timer is late by less */
-static const double LOOK_SEC = 0.02;          /* at the run's end, and for an early one */
+static const uint64_t TICKS_NS = 2200000; /* a timer is late by less */
+static const double LOOK_SEC = 0.02;      /* at the run's end, and for an early one */
 
 enum { SENDS_PER_LOOK = 32, PAUSES_MAX = 7 };
 
