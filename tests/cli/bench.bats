@@ -252,6 +252,41 @@ assert all(a[k] == b[k] for k in ("answers", "response_ns", "service_ns")), (a, 
     run -0 bench --compare one.hlog one.hlog --fail-if 'rate-5%'
 }
 
+# As from machines: each network namespace has its own loopback, address and link to the server.
+@test "three machines begin at one instant, and their logs are one" {
+    unshare -rn true 2>/dev/null || skip "no network of our own without user namespaces"
+    cat >machines <<'END'
+set -e
+ip link set lo up
+mkfifo ready stay
+exec 8<>stay
+"$STOA" serve upper 0.0.0.0:0 --quiet --ready-fd 7 7>ready 8<&- &
+pids=$!
+trap 'kill $pids' EXIT
+read -r addr <ready
+at=$(($(date +%s) + 3))
+echo "$at" >instant
+for i in 1 2 3; do
+    unshare -n bash -c 'echo up; read -r _ <&8' >ready &
+    there=$!
+    pids="$pids $there"
+    read -r _ <ready
+    ip link add "here$i" type veth peer name there netns "$there"
+    ip addr add "10.0.$i.1/24" dev "here$i"
+    ip link set "here$i" up
+    nsenter -t "$there" -n sh -c "ip addr add 10.0.$i.2/24 dev there; ip link set there up"
+    nsenter -t "$there" -n "$STOA" bench "10.0.$i.1:${addr##*:}" --rate 500 --duration 1s -q \
+        --timeout 60s --start-at "$at" --hlog - >"$i.hlog" &
+    benches="$benches $!"
+done
+for bench in $benches; do wait "$bench" || exit 1; done
+END
+    STOA=$STOA benches='' run -0 unshare -rn bash machines 3>&-
+    bench --merge 1.hlog 2.hlog 3.hlog --json=report.json >out
+    holds 'r["answers"] == 1500 == r["response_ns"]["count"]'
+    holds "r['began'] >= $(cat instant) and len(r['intervals']) >= 1"
+}
+
 @test "a server that got slower fails --fail-if" {
     wrong_server '
     import threading, time
