@@ -212,11 +212,19 @@ static void see_pressure(struct limits *l)
     }
 }
 
-/* How long the guard may be without a look at the pressure: for ever, while it is far.  A timer
- * that is armed costs each turn of the loop a look at the clock. */
+/* Is anybody ever sent off under pressure? */
+static bool pressure_matters(const struct times *pressed)
+{
+    return pressed->first_ns != WHEEL_NEVER || pressed->idle_ns != WHEEL_NEVER ||
+           pressed->grace_ns != WHEEL_NEVER;
+}
+
+/* How long the guard may be without a look at the pressure: for ever, while it is far or matters
+ * to nobody.  A timer that is armed costs each turn of the loop a look at the clock. */
 static uint64_t sleeps_ns(const struct limits *l)
 {
-    return is_full(l->rules, 50) ? GUARD_RESTS_NS : WHEEL_NEVER;
+    return is_full(l->rules, 50) && pressure_matters(&l->rules->pressed) ? GUARD_RESTS_NS
+                                                                         : WHEEL_NEVER;
 }
 
 static void rest(struct limits *l)
