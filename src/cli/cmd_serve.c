@@ -362,7 +362,8 @@ static int limits(struct serve *s)
     output_say(WHO,
                "--max-conns %u: each needs %ju of the %ju descriptors that %s process may have; "
                "LimitNOFILE= of systemd, or ulimit -n, allows more%s",
-               s->max_conns, (uintmax_t)each, (uintmax_t)files.rlim_cur, s->nprocess ? "a" : "the",
+               s->max_conns ? s->max_conns : o->max_conns, (uintmax_t)each,
+               (uintmax_t)files.rlim_cur, s->nprocess ? "a" : "the",
                s->nprocess ? "" : ", and so does --processes");
     return CODE_USAGE;
 }
@@ -440,12 +441,14 @@ static int serve_at(struct serve *s, int socket)
 /* Who waits for it is told that clients can connect.  An exit code. */
 static int tell_ready(void *arg)
 {
-    const struct serve *s = arg;
+    struct serve *s = arg;
+    int fd = s->ready_fd;
 
     log_listening(s->handler->name, &s->listener.at);
-    if (s->ready_fd < 0 || listener_tell(&s->listener, s->ready_fd) == 0)
+    s->ready_fd = -1; /* it is closed, and may soon be another's */
+    if (fd < 0 || listener_tell(&s->listener, fd) == 0)
         return CODE_OK;
-    output_say(WHO, "--ready-fd %d: %s", s->ready_fd, strerror(errno));
+    output_say(WHO, "--ready-fd %d: %s", fd, strerror(errno));
     return CODE_FAILED;
 }
 
