@@ -10,9 +10,9 @@
  *     talk SEC    each hundredth sends a message a second; an answer's time counts from when its
  *                 question was due, and each byte of it is compared
  *     ask         each hundredth sends a question, whose answer is not waited for
- *     end         until the server has ended each connection: answers that are due come first,
- *                 then the end of the stream; a reset is counted
- *     leave       the same, but all say first that they will ask nothing more
+ *     end         the server has ended: each connection has the answers that are due, then the
+ *                 end of the stream; a reset, and one that has neither, is counted
+ *     leave       all say that they will ask nothing more, and wait until the same is there
  *
  * A connection is a number in an array here, so that memory is the server's affair.  They end by a
  * reset (SO_LINGER), or a million of them would be in TIME_WAIT for a minute.
@@ -144,10 +144,10 @@ static bool ask(unsigned t, uint64_t due_ns)
 }
 
 /* The answer to the last question: 1; 0: the stream has ended; -1 with errno, EBADMSG: wrong. */
-static int hear(unsigned t)
+static int hear(unsigned t, int flags)
 {
     char got[MESSAGE], want[MESSAGE];
-    ssize_t n = recv(conns[t * ACTIVE_EACH], got, sizeof(got), MSG_WAITALL);
+    ssize_t n = recv(conns[t * ACTIVE_EACH], got, sizeof(got), flags);
 
     if (n <= 0)
         return (int)n;
@@ -188,7 +188,7 @@ static unsigned hear_until(int epoll_fd, uint64_t until_ns, unsigned nwaiting)
         for (int i = 0; i < n; i++) {
             unsigned t = e[i].data.u32;
             uint64_t due_ns = talkers[t].due_ns;
-            int r = hear(t);
+            int r = hear(t, MSG_WAITALL);
 
             if (r == 1) {
                 printf("%ju,", (uintmax_t)(now - due_ns) / 1000);
@@ -204,13 +204,19 @@ static unsigned hear_until(int epoll_fd, uint64_t until_ns, unsigned nwaiting)
     return nwaiting;
 }
 
+/* Of many generators each asks at a time of its own, by its address. */
+static uint64_t phase_ns(void)
+{
+    return SECOND_NS / ntalker / 250 * (ntohl(source.sin_addr.s_addr) % 250);
+}
+
 /* Each talker has its time within the second.  Who has not been answered is not asked again: its
  * answer will be late enough. */
 static void talk(double seconds)
 {
     int epoll_fd = watch_talkers();
     unsigned rounds = (unsigned)(seconds + 0.5), nwaiting = 0, nasked = 0;
-    uint64_t begin_ns = now_ns() + SECOND_NS / 10;
+    uint64_t begin_ns = now_ns() + SECOND_NS / 10 + phase_ns();
 
     printf("{\"us\": [");
     for (unsigned k = 0; k < rounds * ntalker; k++) {
@@ -243,14 +249,7 @@ static void ask_all(void)
     printf("{\"asked\": %u}\n", n);
 }
 
-static void say_goodbye(void)
-{
-    for (unsigned i = 0; i < nconn; i++)
-        if (conns[i] >= 0 && shutdown(conns[i], SHUT_WR) < 0)
-            failed(errno);
-}
-
-static void await_end(void)
+static void await_end(int flags)
 {
     unsigned answered = 0, ended = 0;
     char byte;
@@ -261,12 +260,12 @@ static void await_end(void)
         if (conns[i] < 0)
             continue;
         if (i % ACTIVE_EACH == 0 && talkers[t].due_ns) {
-            int r = hear(t);
+            int r = hear(t, flags);
             answered += r == 1;
             if (r != 1)
                 failed(r == 0 ? EPIPE : errno);
         }
-        ssize_t n = recv(conns[i], &byte, 1, 0);
+        ssize_t n = recv(conns[i], &byte, 1, flags);
         ended += n == 0;
         if (n != 0)
             failed(n < 0 ? errno : EBADMSG);
@@ -275,6 +274,14 @@ static void await_end(void)
     }
     printf("{\"answered\": %u, \"ended\": %u, \"failed\": %u, \"why\": \"%s\"}\n", answered, ended,
            failures, failures ? strerror(first_failure) : "");
+}
+
+static void leave(void)
+{
+    for (unsigned i = 0; i < nconn; i++)
+        if (conns[i] >= 0 && shutdown(conns[i], SHUT_WR) < 0)
+            failed(errno);
+    await_end(MSG_WAITALL);
 }
 
 /* -------------------------------------------------------------------------
@@ -329,10 +336,10 @@ int main(int argc, char **argv)
             talk(atof(line + 5));
         else if (strcmp(line, "ask\n") == 0)
             ask_all();
+        else if (strcmp(line, "end\n") == 0)
+            await_end(MSG_DONTWAIT);
         else if (strcmp(line, "leave\n") == 0)
-            say_goodbye();
-        if (strcmp(line, "end\n") == 0 || strcmp(line, "leave\n") == 0)
-            await_end();
+            leave();
         fflush(stdout);
     }
     return 0;
