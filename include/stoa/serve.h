@@ -114,6 +114,39 @@ STOA_API int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *ar
  */
 STOA_API int stoa_stop(void);
 
+/* Start a program that takes this one's place, and let go: stoa_let_go().  Nobody notices.
+ *
+ *   argv     the program, looked up as a shell does, and its words; the last is NULL
+ *   seconds  for it to begin to serve; more than 0
+ *
+ * The program gets every listener of this process as descriptors 3, 4, ..., in the way of
+ * sd_listen_fds(3): a stoa_serve() or stoa_announce() there takes those that are at its address,
+ * and binds only where there is none.  This waits until it has taken all of them and serves.
+ * If it does not come that far, it is ended, and this process serves on as if nothing had
+ * been; so it does until then.  After it, this one has its connections left: each
+ * stoa_serve(), also one that begins later, returns 0 when the last of them has ended.
+ *
+ * Returns the process's number, which is a child of this one; -1 with errno set: ENOENT, EACCES
+ * or another for a program that cannot be run; ECHILD it has ended; ETIME it did not serve
+ * in time; ECANCELED stoa_stop() was called meanwhile, and it has been sent SIGTERM;
+ * EALREADY another call is under way or has succeeded; EINVAL there is no listener; ENOMEM,
+ * EMFILE, EAGAIN; EDEADLK this is a fiber.
+ * Context: thread.
+ */
+STOA_API int stoa_hand_over(char *const argv[], double seconds);
+
+/* Leave the listeners of every stoa_serve() of the process to others who have them, too: by
+ * stoa_send_fds(), by fork(2), by stoa_dup().
+ *
+ * Soon nothing more is accepted, and who waits in a queue stays there: the queue is the
+ * listener's, and lives as long as anybody has it.  Connections go on as before, and each
+ * stoa_serve() returns 0 when its last one has ended; stoa_stop() gives them options.drain
+ * seconds, as ever.  A stoa_serve() that begins later accepts.
+ *
+ * Returns 0.  Context: thread, fiber.
+ */
+STOA_API int stoa_let_go(void);
+
 /* Has stoa_stop() been called?  For handlers whose clients stay: time to say goodbye. */
 STOA_API bool stoa_draining(void);
 

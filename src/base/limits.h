@@ -44,6 +44,9 @@
 
 #define WORKERS_MAX 1024
 
+/* Listeners that a program is started with: a worker's each, and some. */
+#define INHERITED_MAX 4096
+
 /* Before a worker sleeps: how long it looks at a time where it has not been told, the most it can
  * be told, and a gap in its time that shows that others need the processor. */
 #define LOOK_MAX_NS       ((int64_t)50 * 1000)

@@ -65,6 +65,7 @@ static const char *const verbs[VERB_COUNT] = {
     [VERB_ANNOUNCE] = "announce",
     [VERB_LEAVE] = "leave",
     [VERB_SERVE] = "serve",
+    [VERB_HAND_OVER] = "hand_over",
     [VERB_RUN] = "run",
     [VERB_GO] = "go",
     [VERB_GROUP_OPEN] = "group_open",

@@ -60,6 +60,7 @@ enum verb {
     VERB_ANNOUNCE,
     VERB_LEAVE,
     VERB_SERVE,
+    VERB_HAND_OVER,
     VERB_RUN,
     VERB_GO,
     VERB_GROUP_OPEN,

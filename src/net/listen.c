@@ -23,6 +23,7 @@
 #include "base/text.h"
 #include "diag/ghost.h"
 #include "net/error.h"
+#include "net/inherit.h"
 #include "net/options.h"
 #include "net/path.h"
 #include "net/scope.h"
@@ -186,7 +187,8 @@ static ssize_t accept_fd(int s, struct op *op, struct stoa_addr *peer, bool pati
 /* May a connection have inherited SO_LINGER from so? */
 static bool may_linger(const struct stoa_sock *so)
 {
-    return atomic_load_explicit(&so->b.lingers, memory_order_relaxed) || life_is_shared(&so->b);
+    return atomic_load_explicit(&so->b.lingers, memory_order_relaxed) ||
+           (life_is_shared(&so->b) && !atomic_load_explicit(&so->passed, memory_order_relaxed));
 }
 
 static int accept_one(int s, struct stoa_addr *peer, bool patient)
@@ -256,15 +258,31 @@ static int bind_after(struct stoa_sock *so, const struct stoa_addr *a, unsigned 
     return r;
 }
 
+/* A socket at this address that the program was started with.  A handle; -1: there is none. */
+static int announced_before(const struct stoa_addr *a, int type, const struct stoa_options *o)
+{
+    const struct backend_ops *ops = backend_here();
+    int fd = ops->end ? -1 : inherit_find(a, type); /* those are not in a simulated world */
+    int s = fd < 0 ? -1 : stoa_fromfd(fd);
+    struct stoa_sock *so = s < 0 ? NULL : sock_at(s);
+
+    if (so && o->backlog > 0 && atomic_load(&so->listening) && ops->listen(&so->b, o->backlog) == 0)
+        so->backlog = o->backlog;
+    return s;
+}
+
 /* Announce at one address.  A handle. */
 static int announce_at(const struct stoa_addr *a, int type, const struct stoa_options *o)
 {
     bool stream = type != SOCK_DGRAM;
     unsigned mode = o->mode ? o->mode : 0600;
     int backlog = o->backlog > 0 ? o->backlog : INT32_MAX;
-    int s = stoa_socket(a->sa.ss_family, type, 0);
+    int s = announced_before(a, type, o);
     int r;
 
+    if (s >= 0)
+        return s;
+    s = stoa_socket(a->sa.ss_family, type, 0);
     if (s < 0)
         return -fiber_self()->local.note.code;
     if (o->reuseport)

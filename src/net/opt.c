@@ -7,6 +7,7 @@
 #include "backend/life.h"
 #include "base/check.h"
 #include "net/error.h"
+#include "net/inherit.h"
 #include "net/sock.h"
 
 #include <errno.h>
@@ -86,6 +87,8 @@ static int option_of(int fd, int option, int *value)
 static int adopt(int fd)
 {
     int family, type = 0, proto = 0, listening = 0;
+    struct linger linger = {0};
+    socklen_t linger_len = sizeof(linger);
     int r = option_of(fd, SO_DOMAIN, &family);
 
     if (r == 0)
@@ -106,6 +109,11 @@ static int adopt(int fd)
         fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     atomic_store(&so->listening, listening != 0);
     atomic_store(&so->b.shared, true);
+    if (inherit_take(fd)) {
+        backend_here()->getopt(&so->b, SOL_SOCKET, SO_LINGER, &linger, &linger_len);
+        atomic_store(&so->b.lingers, linger.l_onoff != 0);
+        atomic_store(&so->passed, true);
+    }
     return s;
 }
 

@@ -154,6 +154,7 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
     atomic_store_explicit(&so->nfile, 0, memory_order_relaxed);
     atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
     atomic_store_explicit(&so->tuned, false, memory_order_relaxed);
+    atomic_store_explicit(&so->passed, false, memory_order_relaxed);
     so->backlog = INT32_MAX;
     so->peer_len = 0;
     atomic_store_explicit(&so->b.forks, forks, memory_order_relaxed);
@@ -358,6 +359,7 @@ int sock_take_over(int s)
     int family = so->b.family, type = so->b.type, proto = so->b.proto, backlog = so->backlog;
     bool listening = atomic_load(&so->listening), tuned = atomic_load(&so->tuned);
     bool shared = atomic_load(&so->b.shared), lingers = atomic_load(&so->b.lingers);
+    bool passed = atomic_load(&so->passed);
     uint32_t forks = atomic_load(&so->b.forks);
 
     sock_leave(so);
@@ -373,6 +375,7 @@ int sock_take_over(int s)
     so->backlog = backlog;
     atomic_store(&so->listening, listening);
     atomic_store(&so->tuned, tuned);
+    atomic_store(&so->passed, passed);
     atomic_store(&so->b.shared, shared);
     atomic_store(&so->b.lingers, lingers);
     return own;

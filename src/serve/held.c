@@ -17,6 +17,18 @@
 #include "net/sock.h"
 #include "sim/world.h"
 
+/* Whom a fiber of w's loop serves, on which there may be several workers; a handle, or -1. */
+static int conn_of(struct worker *w, const struct fiber *f)
+{
+    const struct server *sv = w->server;
+    int conn = -1;
+
+    for (int i = 0; conn < 0 && i < sv->nworker; i++)
+        if (sv->worker[i].loop == w->loop)
+            conn = roll_conn_of(&sv->worker[i].roll, f);
+    return conn;
+}
+
 /* Whom the fiber serves; it is remembered for the end, when the fiber may be another's. */
 static const char *peer_of(const struct hold *h)
 {
@@ -25,7 +37,7 @@ static const char *peer_of(const struct hold *h)
 
     if (h->over)
         return w->holder;
-    int conn = roll_conn_of(&w->roll, h->fiber);
+    int conn = conn_of(w, h->fiber);
 
     if (conn >= 0 && stoa_getpeername(conn, &a) == 0) {
         a.type = 0;

@@ -5,16 +5,21 @@
  * clients out.  Where it cannot (share.c; a limited count or number) the first worker
  * accepts and deals them out by messages, in turn.
  *
+ * A program may have been started with more listeners at its address than it would make
+ * (net/inherit.h).  Each has a queue, so each gets a worker, and a thread then has several.
+ *
  * What a worker does is in worker.c.
  *
  * What holds: the server's struct is in stoa_serve()'s frame, which returns last.
  */
 #include "base/check.h"
 #include "net/error.h"
+#include "net/inherit.h"
 #include "net/sock.h"
 #include "serve/group.h"
 #include "serve/held.h"
 #include "serve/run.h"
+#include "serve/running.h"
 #include "serve/share.h"
 #include "serve/worker.h"
 
@@ -26,6 +31,7 @@ static int worker_fiber(void *arg)
     struct worker *w = arg;
 
     if (!atomic_load(&w->server->failed)) {
+        inherit_ready();
         w->error = worker_work(w);
         return 0;
     }
@@ -48,32 +54,47 @@ static int worker_open(struct worker *w)
     return r;
 }
 
-/* All of a worker's beginning that can fail, before any worker takes a client that it may deal to
- * this one.  Its fiber runs when its loop does. */
+/* A worker on a thread's loop, whose fiber runs when the loop does.  When it fails, all end. */
 static int worker_begin(struct worker *w, struct loop *l)
 {
-    int r = run_open(l, &w->server->o);
+    int r;
 
-    if (r < 0)
-        return r;
     w->loop = l;
     r = worker_open(w);
-    if (r < 0)
-        goto fail_loop;
-    r = group_go(NULL, worker_fiber, w, NULL);
+    if (r == 0)
+        r = group_go(NULL, worker_fiber, w, NULL);
     if (r == 0)
         return 0;
 
+    atomic_store(&w->server->failed, true);
+    if (!w->limits.group)
+        return r;
     stoa_group_cancel(w->limits.group);
     loop_run(l); /* its fiber ends */
     limits_end(&w->limits);
     stoa_group_join(w->group);
-fail_loop:
+    return r;
+}
+
+/* All of a thread's beginning that can fail, before any worker takes a client that it may deal to
+ * one of this thread. */
+static int thread_begin(struct worker *first, struct loop *l)
+{
+    struct server *sv = first->server;
+    int r = run_open(l, &sv->o);
+
+    if (r < 0)
+        return r;
+    for (int i = (int)(first - sv->worker); r == 0 && i < sv->nworker; i += sv->nthread)
+        r = worker_begin(&sv->worker[i], l);
+    if (r == 0)
+        return 0;
+    loop_run(l); /* those that had begun end */
     loop_close(l);
     return r;
 }
 
-/* A worker stands, or cannot: all wait for all, so that messages find their loops. */
+/* A thread's workers stand, or cannot: all wait for all, so that messages find their loops. */
 static void rendezvous(struct worker *w, int r)
 {
     struct server *sv = w->server;
@@ -84,7 +105,7 @@ static void rendezvous(struct worker *w, int r)
         atomic_store(&sv->failed, true);
     sv->nready++;
     pthread_cond_broadcast(&sv->ready);
-    while (sv->nready < sv->nworker)
+    while (sv->nready < sv->nthread)
         pthread_cond_wait(&sv->ready, &sv->lock);
     pthread_mutex_unlock(&sv->lock);
 }
@@ -93,7 +114,7 @@ static void *worker_thread(void *arg)
 {
     struct worker *w = arg;
     struct loop l;
-    int r = worker_begin(w, &l);
+    int r = thread_begin(w, &l);
 
     rendezvous(w, r);
     if (r < 0)
@@ -105,10 +126,12 @@ static void *worker_thread(void *arg)
     return NULL;
 }
 
-/* The other workers' listeners, if the port can be shared. */
+/* The listeners of threads that have none yet, if the port can be shared. */
 static int more_listeners(struct server *sv)
 {
     for (int i = 1; !sv->dealing && i < sv->nworker; i++) {
+        if (sv->worker[i].listener >= 0)
+            continue;
         int s = share_listener(sv->worker[0].listener);
 
         if (s < 0)
@@ -118,10 +141,10 @@ static int more_listeners(struct server *sv)
     return 0;
 }
 
-/* Start the other workers; those that cannot start count as having failed. */
-static void start_workers(struct server *sv)
+/* Start the other threads; those that cannot start count as having failed. */
+static void start_threads(struct server *sv)
 {
-    for (int i = 1; i < sv->nworker; i++) {
+    for (int i = 1; i < sv->nthread; i++) {
         struct worker *w = &sv->worker[i];
         int r = pthread_create(&w->thread, NULL, worker_thread, w);
 
@@ -157,45 +180,114 @@ static int outcome(struct server *sv)
     return error;
 }
 
+static void close_listeners(struct server *sv)
+{
+    for (int i = 0; i < sv->nworker; i++)
+        if (sv->worker[i].listener >= 0)
+            sock_close(sv->worker[i].listener, CLOSE_POLITE);
+}
+
 /* From a plain thread, which becomes the first worker. */
 static int serve_on_threads(struct server *sv)
 {
     int r = more_listeners(sv);
 
     if (r == 0) {
-        start_workers(sv);
+        start_threads(sv);
         worker_thread(&sv->worker[0]);
-        for (int i = 1; i < sv->nworker; i++)
+        for (int i = 1; i < sv->nthread; i++)
             if (sv->worker[i].started)
                 pthread_join(sv->worker[i].thread, NULL);
         r = outcome(sv);
     } else {
         error_out(VERB_SERVE, -1, r);
     }
-    for (int i = 0; i < sv->nworker; i++)
-        if (sv->worker[i].listener >= 0)
-            sock_close(sv->worker[i].listener, CLOSE_POLITE);
+    close_listeners(sv);
     return r;
 }
 
-static int serve_on_fiber(struct server *sv)
+static int work_here(void *arg)
 {
-    struct worker *w = &sv->worker[0];
+    struct worker *w = arg;
 
     w->loop = loop_here;
     w->error = worker_open(w);
     if (w->error < 0) {
         stoa_close(w->listener);
-        return outcome(sv);
+        return w->error;
     }
+    inherit_ready();
     held_watch(w);
     w->error = worker_work(w);
     held_unwatch(w);
+    return w->error;
+}
+
+/* The caller's fiber is the first worker.  If that one fails, the others are cancelled. */
+static int serve_on_fiber(struct server *sv)
+{
+    struct stoa_group *others = NULL;
+    int r = 0;
+
+    if (sv->nworker > 1 && !(others = stoa_group_open()))
+        r = -ENOMEM;
+    for (int i = 1; i < sv->nworker; i++) {
+        struct worker *w = &sv->worker[i];
+
+        if (r == 0)
+            r = group_go(others, work_here, w, NULL);
+        if (r < 0)
+            stoa_close(w->listener);
+        w->error = r;
+    }
+    if (r < 0)
+        stoa_close(sv->worker[0].listener);
+    else
+        r = work_here(&sv->worker[0]);
+    if (others && r < 0)
+        stoa_group_cancel(others);
+    if (others)
+        stoa_group_join(others);
     return outcome(sv);
 }
 
-/* 0; -ENOMEM, -EAGAIN. */
-static int server_init(struct server *sv, struct worker *workers)
+/* Give workers the other listeners at the first one's address that the program was started with.
+ * How many have one. */
+static int other_listeners(struct server *sv)
+{
+    struct stoa_sock *first = sock_at(sv->worker[0].listener);
+    struct stoa_addr at = {.len = sizeof(at.sa)};
+    int n = 1, fd;
+
+    if (backend_here()->end || /* a simulated world: it has none */
+        backend_here()->name_of(&first->b, false, (struct sockaddr *)&at.sa, &at.len) < 0)
+        return n;
+    while ((fd = inherit_find(&at, first->b.type)) >= 0) {
+        sv->worker[n].listener = stoa_fromfd(fd);
+        n += sv->worker[n].listener >= 0;
+    }
+    return n;
+}
+
+/* How many workers there are, on how many threads, and who accepts.  0; -EINVAL. */
+static int arrange(struct server *sv)
+{
+    struct stoa_sock *first = sock_at(sv->worker[0].listener);
+    int n = other_listeners(sv);
+
+    if (n > 1 && sv->o.count > 0)
+        return -EINVAL;
+    if (n == 1)
+        sv->dealing =
+            sv->nthread > 1 && (sv->o.count > 0 || sv->o.max_conns > 0 || !share_possible(first));
+    else if (n < sv->nthread && !share_possible(first))
+        sv->nthread = n;
+    sv->nworker = n > sv->nthread ? n : sv->nthread;
+    return 0;
+}
+
+/* With room for so many workers.  0; -ENOMEM, -EAGAIN. */
+static int server_init(struct server *sv, struct worker *workers, int room)
 {
     sv->max_conns = sv->o.max_conns ? sv->o.max_conns : run_descriptors();
     int r = rules_init(&sv->rules, &sv->o, sv->max_conns, &sv->nconn);
@@ -211,7 +303,8 @@ static int server_init(struct server *sv, struct worker *workers)
     pthread_mutex_init(&sv->lock, NULL);
     pthread_cond_init(&sv->ready, NULL);
     sv->worker = workers;
-    for (int i = 0; i < sv->nworker; i++)
+    sv->nworker = room;
+    for (int i = 0; i < room; i++)
         worker_init(&sv->worker[i], sv);
     return 0;
 }
@@ -229,9 +322,10 @@ static void server_fini(struct server *sv)
 /* Serve on an open listener, which is closed in the end.  0; negative errno with a note. */
 static int serve(struct server *sv, int listener)
 {
-    CHECK(sv->nworker > 0, "stoa_serve: a server has a worker");
-    struct worker *workers = calloc((size_t)sv->nworker, sizeof(*workers));
-    int r = workers ? server_init(sv, workers) : -ENOMEM;
+    CHECK(sv->nthread > 0, "stoa_serve: a server has a worker");
+    int room = sv->nthread + inherit_count();
+    struct worker *workers = calloc((size_t)room, sizeof(*workers));
+    int r = workers ? server_init(sv, workers, room) : -ENOMEM;
 
     if (r < 0) {
         free(workers);
@@ -240,7 +334,16 @@ static int serve(struct server *sv, int listener)
         return r;
     }
     workers[0].listener = listener;
-    r = loop_here ? serve_on_fiber(sv) : serve_on_threads(sv);
+    r = arrange(sv);
+    if (r < 0) {
+        close_listeners(sv);
+        error_out_why(VERB_SERVE, -1, r, NULL,
+                      "options.count is for one listener, and the program was started with more");
+    } else {
+        running_add(sv);
+        r = loop_here ? serve_on_fiber(sv) : serve_on_threads(sv);
+        running_remove(sv);
+    }
     server_fini(sv);
     free(workers);
     return r;
@@ -260,12 +363,9 @@ static int unfit(const struct stoa_sock *so, const char **why)
 /* Both forms, with options that are good and a listener that is fit. */
 static int serve_fit(struct server *sv, int listener)
 {
-    struct stoa_sock *so = sock_at(listener);
     int r;
 
-    sv->nworker = loop_here ? 1 : sv->o.workers ? sv->o.workers : run_cores();
-    sv->dealing =
-        sv->nworker > 1 && (sv->o.count > 0 || sv->o.max_conns > 0 || !share_possible(so));
+    sv->nthread = loop_here ? 1 : sv->o.workers ? sv->o.workers : run_cores();
     r = serve(sv, listener);
     if (r == 0)
         return 0;

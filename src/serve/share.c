@@ -10,7 +10,16 @@
  */
 #include "serve/share.h"
 
+#include "net/inherit.h"
+
 #include <errno.h>
+
+bool share_is_shared(const struct stoa_sock *so)
+{
+    if (!atomic_load(&so->passed))
+        return life_is_shared(&so->b);
+    return atomic_load(&so->b.forks) != atomic_load(&life_forks) || !inherit_alone();
+}
 
 bool share_possible(struct stoa_sock *so)
 {
@@ -20,7 +29,7 @@ bool share_possible(struct stoa_sock *so)
 
     if (so->b.proto != IPPROTO_TCP || atomic_load(&so->tuned))
         return false;
-    if (life_is_shared(&so->b))
+    if (share_is_shared(so))
         return ops->getopt(&so->b, SOL_SOCKET, SO_REUSEPORT, &on, &len) == 0 && on;
     return ops->setopt(&so->b, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0;
 }

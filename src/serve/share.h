@@ -4,6 +4,10 @@
 
 #include "net/sock.h"
 
+/* May others have it who use it beside us?  Not those to whom or from whom it was handed over, when
+ * they have let go. */
+bool share_is_shared(const struct stoa_sock *so);
+
 /* May other listeners of ours join this one?  If so, they can from now on. */
 bool share_possible(struct stoa_sock *so);
 

@@ -18,6 +18,7 @@
 #include "net/sock.h"
 #include "serve/group.h"
 #include "serve/run.h"
+#include "serve/share.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -168,6 +169,12 @@ static bool ending(const struct worker *w)
     return loop_stopping() || atomic_load(&w->server->failed);
 }
 
+/* No more connections are to be accepted. */
+static bool enough(const struct worker *w)
+{
+    return ending(w) || atomic_load(&w->server->let_go);
+}
+
 /* Is a client in the queue? */
 static bool someone_waits(const struct worker *w)
 {
@@ -242,7 +249,7 @@ static int await_slot(struct worker *w)
     struct server *sv = w->server;
     int r = 0;
 
-    while (r == 0 && !ending(w) && atomic_load(&sv->nconn) >= sv->max_conns) {
+    while (r == 0 && !enough(w) && atomic_load(&sv->nconn) >= sv->max_conns) {
         tell_full(w, 0);
         r = await_end(w, sv->max_conns, FULL_TOLD_NS);
     }
@@ -269,9 +276,10 @@ static bool stop_begins(struct worker *w)
         BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
     };
     struct sock_fprog program = {sizeof(drop_syns) / sizeof(drop_syns[0]), drop_syns};
-    struct backend_sock *b = &sock_at(w->listener)->b;
+    struct stoa_sock *so = sock_at(w->listener);
+    struct backend_sock *b = &so->b;
 
-    return b->family != AF_UNIX && !life_is_shared(b) &&
+    return b->family != AF_UNIX && !share_is_shared(so) &&
            backend_here()->setopt(b, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) == 0;
 }
 
@@ -313,7 +321,7 @@ static int accept_all(struct worker *w)
     uint64_t count = w->server->o.count;
     int conn;
 
-    for (uint64_t n = 0; !ending(w) && (count == 0 || n < count);) {
+    for (uint64_t n = 0; !enough(w) && (count == 0 || n < count);) {
         if (await_slot(w) < 0)
             return stopped(w);
         conn = listen_accept(w->listener);
@@ -368,6 +376,42 @@ static void stop_acceptor(struct stopper *s)
         loop_interrupt(w->acceptor, -ECANCELED);
 }
 
+static void let_go_posted(struct post *p)
+{
+    struct worker *w = CONTAINER(p, struct worker, let_go_post);
+
+    if (w->accepting)
+        loop_interrupt(w->acceptor, -ECANCELED);
+}
+
+void worker_let_go(struct server *sv)
+{
+    pthread_mutex_lock(&sv->lock);
+    if (!atomic_exchange(&sv->let_go, true))
+        for (int i = 0; i < sv->nworker; i++)
+            if (sv->worker[i].accepting)
+                loop_post(sv->worker[i].loop, &sv->worker[i].let_go_post);
+    pthread_mutex_unlock(&sv->lock);
+}
+
+/* Accept until there is enough.  Who lets go is told while we do, and no message is on its way
+ * afterwards.  0; negative errno with a note. */
+static int accept_clients(struct worker *w)
+{
+    struct server *sv = w->server;
+    int r;
+
+    pthread_mutex_lock(&sv->lock);
+    w->accepting = true;
+    pthread_mutex_unlock(&sv->lock);
+    r = accept_all(w);
+    pthread_mutex_lock(&sv->lock);
+    w->accepting = false;
+    pthread_mutex_unlock(&sv->lock);
+    loop_take_posts(w->loop);
+    return r;
+}
+
 /* Wait until all handlers have ended, or the process is to stop. */
 static void await_handlers(struct worker *w)
 {
@@ -396,7 +440,7 @@ static void drain(struct worker *w)
     struct stoa_scope scope;
 
     stoa_shield(&scope, w->server->o.drain > 0 ? w->server->o.drain : DRAIN_SECONDS);
-    if (w->listener >= 0)
+    if (w->listener >= 0 && !atomic_load(&w->server->let_go))
         take_queue(w);
     listener_closes(w);
     stoa_group_join(w->group);
@@ -412,7 +456,7 @@ static int take_conns(struct worker *w)
     }
     limits_notice_death(sock_at(w->listener));
     stoa_settimeout(w->listener, -1);
-    int r = accept_all(w);
+    int r = accept_clients(w);
 
     if (r < 0)
         error_move(&w->note, &fiber_self()->local.note);
@@ -451,6 +495,7 @@ void worker_init(struct worker *w, struct server *sv)
         .stopper.run = stop_acceptor,
         .over_post.run = over_posted,
         .slot_post.run = slot_posted,
+        .let_go_post.run = let_go_posted,
     };
     roll_init(&w->roll);
 }

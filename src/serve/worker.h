@@ -33,7 +33,9 @@ struct worker {
     struct op *slot;     /* what it waits on for a connection to end */
     struct post slot_post;
     bool slot_told; /* slot_post is on its way; under server->lock */
-    pthread_t thread;
+    bool accepting; /* who lets go tells it so; written under server->lock */
+    struct post let_go_post;
+    pthread_t thread; /* the first of those of a thread */
     bool started;
 };
 
@@ -45,16 +47,19 @@ struct server {
     struct rules rules;
     struct watch watch;
     bool watches; /* it is at work */
-    int nworker;
-    int next; /* whom the next connection is dealt to */
+    int nworker;  /* acceptors, or whom connections are dealt to */
+    int nthread;  /* on each: worker i, i + nthread, ... */
+    int next;     /* whom the next connection is dealt to */
     bool dealing;
     atomic_uint nconn;
     atomic_uint nwaiting;
     _Atomic uint64_t full_told_ns; /* when it was last told that clients must wait */
     atomic_bool failed;            /* a worker could not start: all end */
+    atomic_bool let_go;            /* no more is accepted, and the listeners are left to others */
+    struct list running;           /* of those that can be told so: running.c */
     pthread_mutex_t lock;
     pthread_cond_t ready;
-    int nready;          /* workers whose loop stands; under lock */
+    int nready;          /* threads whose loop stands; under lock */
     struct list waiting; /* workers at max_conns; under lock */
     struct worker *worker;
 };
@@ -62,6 +67,9 @@ struct server {
 /* A worker that is yet to be started, and one that has ended. */
 void worker_init(struct worker *w, struct server *sv);
 void worker_fini(struct worker *w);
+
+/* All workers of a server stop accepting, and leave their queues alone.  From any thread. */
+void worker_let_go(struct server *sv);
 
 /* On a fiber of w->loop, with w->group and w->limits open, which are ended.  0; negative errno
  * with a note. */
