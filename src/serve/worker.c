@@ -324,6 +324,8 @@ static int accept_all(struct worker *w)
     for (uint64_t n = 0; !enough(w) && (count == 0 || n < count);) {
         if (await_slot(w) < 0)
             return stopped(w);
+        if (enough(w)) /* it has come while a slot became free */
+            break;
         conn = listen_accept(w->listener);
         if (conn >= 0) {
             take_conn(w, conn);
