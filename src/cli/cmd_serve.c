@@ -21,8 +21,10 @@
 #include "cli/exec.h"
 #include "cli/exitcode.h"
 #include "cli/handlers.h"
+#include "cli/handover.h"
 #include "cli/listener.h"
 #include "cli/log.h"
+#include "cli/notify.h"
 #include "cli/output.h"
 #include "cli/processes.h"
 #include "cli/signals.h"
@@ -146,6 +148,8 @@ static int parse_ready_fd(struct argp_state *state, const char *text)
     int fd = (int)args_count(state, "--ready-fd", text, 0, INT32_MAX);
     int flags = fcntl(fd, F_GETFL);
 
+    if (handover_is_next()) /* who waited for it has been told by our predecessor */
+        return -1;
     if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
         argp_error(state, "--ready-fd %d: %s", fd,
                    flags < 0 ? "this descriptor is not open" : "not open for writing");
@@ -314,9 +318,14 @@ static void stop(int sig)
 {
     int none = 0;
 
+    if (sig == SIGUSR2) {
+        handover_begin();
+        return;
+    }
     if (!atomic_compare_exchange_strong(&stopped_by, &none, sig))
         _exit(CODE_SIGNAL + sig);
     log_stopping(drain_seconds);
+    handover_tell_stopping();
     stoa_stop();
 }
 
@@ -446,6 +455,8 @@ static int tell_ready(void *arg)
 
     log_listening(s->handler->name, &s->listener.at);
     s->ready_fd = -1; /* it is closed, and may soon be another's */
+    if (!handover_is_next())
+        notify("READY=1");
     if (fd < 0 || listener_tell(&s->listener, fd) == 0)
         return CODE_OK;
     output_say(WHO, "--ready-fd %d: %s", fd, strerror(errno));
@@ -494,7 +505,7 @@ static int serve_by_processes(struct serve *s, const sigset_t *stops)
  * thread, so then they are only blocked. */
 static int take_signals(const struct serve *s, sigset_t *stops)
 {
-    static const int signals[] = {SIGINT, SIGTERM, 0};
+    static const int signals[] = {SIGINT, SIGTERM, SIGUSR2, 0};
 
     signal(SIGCHLD, SIG_DFL); /* inherited as ignored, it would take exec's children away */
     if (s->nprocess) {
@@ -536,7 +547,8 @@ static int serve(struct serve *s)
     if (code)
         return code;
     code = s->nprocess ? serve_by_processes(s, &stops) : serve_alone(s);
-    listener_end(&s->listener);
+    if (!handover_end())
+        listener_end(&s->listener);
     return code;
 }
 

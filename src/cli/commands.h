@@ -14,6 +14,9 @@ struct command {
 /* All of them; the last has no name. */
 extern const struct command commands[];
 
+/* The program's own name and words as they were typed, for who starts it again; ends with NULL. */
+extern char **command_line;
+
 extern const struct argp cmd_serve_argp;
 extern const struct argp cmd_connect_argp;
 extern const struct argp cmd_sim_argp;

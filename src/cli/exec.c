@@ -130,12 +130,23 @@ static void variables_unix(struct variables *v, const struct job *j)
     variable_add(v, "PROTO", "UNIX");
 }
 
-static bool is_ours(const char *entry)
+/* What a service manager or predecessor has told us is not for others. */
+static const char *const private_names[] = {
+    "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "STOA_HANDOVER=", "NOTIFY_SOCKET=",
+};
+
+static bool begins_with_one(const char *entry, const char *const *list, size_t n)
 {
-    for (size_t i = 0; i < ADDR_VARIABLES; i++)
-        if (strncmp(entry, names[i], strlen(names[i])) == 0)
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(entry, list[i], strlen(list[i])) == 0)
             return true;
     return false;
+}
+
+static bool is_left_out(const char *entry)
+{
+    return begins_with_one(entry, names, ADDR_VARIABLES) ||
+           begins_with_one(entry, private_names, sizeof(private_names) / sizeof(private_names[0]));
 }
 
 /* Our own environment and v.  NULL: no memory.  The list is to be freed, its entries not. */
@@ -151,7 +162,7 @@ static char **environment(struct variables *v)
         return NULL;
     n = 0;
     for (char **e = environ; *e; e++)
-        if (!is_ours(*e))
+        if (!is_left_out(*e))
             list[n++] = *e;
     for (size_t i = 0; i < v->n; i++)
         list[n++] = v->text[i];

@@ -9,6 +9,7 @@
 
 #include "cli/args.h"
 #include "cli/exitcode.h"
+#include "cli/handover.h"
 #include "cli/output.h"
 
 #include <errno.h>
@@ -93,8 +94,12 @@ int listener_open(struct listener *l, const char *at, const struct stoa_options 
                   const char *next_free)
 {
     struct stoa_options o = *options;
+    bool is_next = handover_is_next();
 
-    *l = (struct listener){.given = strncasecmp(at, "fd:", 3) == 0};
+    /* What our predecessor had for these words (port 0, --next-free), its listener knows. */
+    at = is_next ? "fd:3" : at;
+    *l = (struct listener){.given =
+                               handover_is_given() || (!is_next && strncasecmp(at, "fd:", 3) == 0)};
     l->socket = stoa_announce(at, &o);
     if (l->socket < 0) {
         int error = errno;

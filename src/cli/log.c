@@ -375,15 +375,55 @@ void log_datagram(const struct stoa_addr *from, size_t len)
     line_end(&t);
 }
 
-void log_stopping(double seconds)
+static uint64_t count_open(void)
 {
     uint64_t open = 0;
+
+    for (unsigned i = 0; i < ntally; i++)
+        open += atomic_load(&tallies[i].open);
+    return open;
+}
+
+void log_handing_over(void)
+{
     struct text t;
 
     if (form == LOG_NONE)
         return;
-    for (unsigned i = 0; i < ntally; i++)
-        open += atomic_load(&tallies[i].open);
+    line_begin(&t, "handing_over");
+    if (form == LOG_TEXT)
+        text_add(&t, "stoa serve: a new process is started, to take over");
+    line_end(&t);
+}
+
+void log_handed_over(pid_t pid)
+{
+    uint64_t open = count_open();
+    struct text t;
+
+    if (form == LOG_NONE)
+        return;
+    line_begin(&t, "handed_over");
+    if (form != LOG_TEXT) {
+        number_add(&t, "pid", (uint64_t)pid);
+        number_add(&t, "connections", open);
+        line_end(&t);
+        return;
+    }
+    text_add(&t, "stoa serve: process ");
+    text_add_number(&t, (uint64_t)pid);
+    text_add(&t, " has taken over; still connected here: ");
+    text_add_number(&t, open);
+    line_end(&t);
+}
+
+void log_stopping(double seconds)
+{
+    uint64_t open = count_open();
+    struct text t;
+
+    if (form == LOG_NONE)
+        return;
     line_begin(&t, "stopping");
     if (form != LOG_TEXT) {
         number_add(&t, "connections", open);

@@ -46,6 +46,10 @@ void log_words(const void *bytes, size_t len);
 /* A datagram: told when it comes from another address than the one before. */
 void log_datagram(const struct stoa_addr *from, size_t len);
 
+/* A new process is started that is to take over; it has. */
+void log_handing_over(void);
+void log_handed_over(pid_t pid);
+
 /* The server is asked to stop, and connections have so many seconds to end. */
 void log_stopping(double seconds);
 

@@ -31,6 +31,17 @@ const struct command commands[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+char **command_line;
+
+/* argp changes the order of argv, and run() a word of it.  -1: no memory. */
+static int keep_command_line(int argc, char **argv)
+{
+    command_line = calloc((size_t)argc + 1, sizeof(*command_line));
+    for (int i = 0; command_line && i < argc; i++)
+        command_line[i] = argv[i];
+    return command_line ? 0 : -1;
+}
+
 static void usage(FILE *to)
 {
     fprintf(to, "stoa - the textbook's sockets, for one client or a million\n\n");
@@ -168,5 +179,9 @@ int main(int argc, char **argv)
     if (strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return help(argc - 1, argv + 1);
     const struct command *c = find(word);
+    if (keep_command_line(argc, argv) < 0) {
+        output_say("stoa", "%s", strerror(errno));
+        return CODE_FAILED;
+    }
     return c ? run(c, argc - 1, argv + 1) : unknown(word);
 }

@@ -15,6 +15,9 @@
  * that crashes meanwhile is replaced, until its queue is empty: then the supervisor closes its end
  * of the listener, too, and who comes later is refused.
  *
+ * At SIGUSR2 the next supervisor gets all listeners (handover.h).  A helper waits for it, for
+ * crashes are to be seen meanwhile.  Then a second pipe tells the processes to let go.
+ *
  * What holds: the supervisor starts no thread, so a fork copies nothing that is half done.
  *
  * Limits: a process that ends within QUICK_NS of its beginning is replaced after a pause.
@@ -22,7 +25,9 @@
  */
 #include "cli/processes.h"
 
+#include "base/limits.h"
 #include "cli/exitcode.h"
+#include "cli/handover.h"
 #include "cli/log.h"
 #include "cli/output.h"
 
@@ -32,6 +37,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -62,9 +68,14 @@ struct supervisor {
     const struct listener *at;
     const struct plan *plan;
     struct process *process;
-    bool own;         /* each process has a listener of its own */
-    int hold;         /* the pipe's writing end; -1: the processes have been told to stop */
-    int held;         /* its reading end */
+    bool own; /* each process has a listener of its own */
+    int hold; /* the pipe's writing end; -1: the processes have been told to stop */
+    int held; /* its reading end */
+    int keep; /* the same of a second pipe; -1: the processes have been told to let go */
+    int kept;
+    pid_t helper;    /* waits for the next supervisor; 0: there is none */
+    int helper_says; /* struct outcome, when it ends */
+    bool handed_over;
     sigset_t before;  /* the signal mask of the processes */
     int stopped_by;   /* the first signal */
     uint64_t next_ns; /* after it: when the next step of the stop is due */
@@ -82,34 +93,74 @@ static void listener_closes(struct process *p)
  * In a process that serves
  * ---------------------------------------------------------------------- */
 
-static void *await_end(void *fd)
+/* Both pipes end, and nothing comes by them. */
+static void *await_end(void *arg)
 {
-    char byte;
+    const struct supervisor *s = arg;
+    struct pollfd ends[] = {{.fd = s->held, .events = POLLIN}, {.fd = s->kept, .events = POLLIN}};
 
-    while (read((int)(intptr_t)fd, &byte, 1) < 0 && errno == EINTR)
-        continue;
+    while (!ends[0].revents) {
+        if (poll(ends, 2, -1) < 0 || !ends[1].revents)
+            continue;
+        stoa_let_go();
+        ends[1] = (struct pollfd){.fd = -1};
+    }
     stoa_stop();
     return NULL;
+}
+
+static void ends_close(struct supervisor *s)
+{
+    if (s->hold >= 0)
+        close(s->hold);
+    if (s->keep >= 0)
+        close(s->keep);
 }
 
 static int be_process(struct supervisor *s, unsigned i)
 {
     pthread_t thread;
 
-    if (s->hold >= 0)
-        close(s->hold);
+    ends_close(s);
     for (unsigned k = 0; s->own && k < s->plan->nprocess; k++)
         if (k != i)
             listener_closes(&s->process[k]);
     pthread_sigmask(SIG_SETMASK, &s->before, NULL);
     log_process(i);
-    errno = pthread_create(&thread, NULL, await_end, (void *)(intptr_t)s->held);
+    errno = pthread_create(&thread, NULL, await_end, s);
     if (errno) {
         output_say(WHO, "no thread that waits for the end: %s", strerror(errno));
         return CODE_FAILED;
     }
     pthread_detach(thread);
     return s->plan->serve(i, s->process[i].listener, s->plan->arg);
+}
+
+/* What became of handing over: a helper's only word. */
+struct outcome {
+    pid_t pid; /* -1: nothing, and why */
+    char why[SENTENCE_MAX];
+};
+
+static void helper_stops(int sig)
+{
+    (void)sig;
+    stoa_stop();
+}
+
+static int be_helper(struct supervisor *s, int says)
+{
+    struct outcome o = {.pid = -1};
+    sigset_t term;
+
+    ends_close(s);
+    signal(SIGTERM, helper_stops);
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &term, NULL);
+    o.pid = handover_await();
+    snprintf(o.why, sizeof(o.why), "%s", o.pid < 0 ? stoa_errmsg() : "");
+    return output_all(says, &o, sizeof(o)) < 0 ? CODE_FAILED : CODE_OK;
 }
 
 /* -------------------------------------------------------------------------
@@ -234,7 +285,7 @@ static void process_ended(struct supervisor *s, unsigned i, int status)
 {
     struct process *p = &s->process[i];
     uint64_t now_ns = output_now_ns();
-    bool stopping = s->stopped_by != 0;
+    bool stopping = s->stopped_by || s->handed_over;
     struct lost l = {.i = i, .pid = p->pid, .status = status, .lived_ns = now_ns - p->began_ns};
 
     p->pid = 0;
@@ -250,15 +301,49 @@ static void process_ended(struct supervisor *s, unsigned i, int status)
     log_lost(&l);
 }
 
+/* The next supervisor serves: nothing is replaced any more. */
+static void let_go(struct supervisor *s)
+{
+    s->handed_over = true;
+    close(s->keep);
+    s->keep = -1;
+    listeners_close(s);
+    for (unsigned i = 0; i < s->plan->nprocess; i++)
+        s->process[i].due_ns = NEVER_NS;
+}
+
+static void helper_ended(struct supervisor *s)
+{
+    struct outcome o = {.pid = -1};
+
+    if (read(s->helper_says, &o, sizeof(o)) != sizeof(o))
+        o = (struct outcome){.pid = -1, .why = "the process that was to hand over has ended"};
+    close(s->helper_says);
+    s->helper = 0;
+    if (o.pid > 0 && s->stopped_by) { /* it was too late to tell the helper */
+        kill(o.pid, SIGTERM);
+        o = (struct outcome){.pid = -1, .why = "the process that was to take over is stopped, too"};
+    }
+    if (o.pid > 0) {
+        handover_tell_done(o.pid);
+        let_go(s);
+    } else {
+        handover_tell_failed(o.why, !s->stopped_by);
+    }
+}
+
 static void reap(struct supervisor *s)
 {
     pid_t pid;
     int status;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == s->helper)
+            helper_ended(s);
         for (unsigned i = 0; i < s->plan->nprocess; i++)
             if (s->process[i].pid == pid)
                 process_ended(s, i, status);
+    }
 }
 
 /* Start whose time has come. */
@@ -318,10 +403,36 @@ static void stop(struct supervisor *s, int sig)
         end_at_once(s, sig);
     s->stopped_by = sig;
     log_stopping(s->plan->drain_seconds);
+    handover_tell_stopping();
+    if (s->helper)
+        kill(s->helper, SIGTERM);
     listeners_stop(s);
     for (unsigned i = 0; i < s->plan->nprocess; i++)
         if (!s->process[i].pid)
             s->process[i].due_ns = s->process[i].listener >= 0 ? 0 : NEVER_NS;
+}
+
+/* Another supervisor is to take over. */
+static void hand_over(struct supervisor *s)
+{
+    int ends[2];
+
+    if (s->stopped_by || !handover_may_begin())
+        return;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        handover_tell_failed(strerror(errno), true);
+        return;
+    }
+    s->helper = fork();
+    if (s->helper == 0)
+        _exit(be_helper(s, ends[1]));
+    close(ends[1]);
+    s->helper_says = ends[0];
+    if (s->helper > 0)
+        return;
+    s->helper = 0;
+    close(ends[0]);
+    handover_tell_failed(strerror(errno), true);
 }
 
 /* When there is something to do that no signal tells of. */
@@ -351,11 +462,13 @@ static void supervise(struct supervisor *s)
     sigset_t awaited = s->plan->stops;
 
     sigaddset(&awaited, SIGCHLD);
-    while (!s->stopped_by || any_left(s)) {
+    while ((!s->stopped_by && !s->handed_over) || any_left(s) || s->helper) {
         int sig = await_signal(&awaited, next_ns(s));
 
         if (sig == SIGCHLD)
             reap(s);
+        else if (sig == SIGUSR2)
+            hand_over(s);
         else if (sig > 0)
             stop(s, sig);
         if (output_now_ns() >= s->next_ns)
@@ -403,15 +516,17 @@ static int run(struct supervisor *s)
 static int prepare(struct supervisor *s)
 {
     sigset_t child;
-    int ends[2];
+    int stop[2], go[2];
 
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     pthread_sigmask(SIG_BLOCK, &child, &s->before);
-    if (log_share(s->plan->nprocess) < 0 || pipe2(ends, O_CLOEXEC) < 0)
+    if (log_share(s->plan->nprocess) < 0 || pipe2(stop, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0)
         return -1;
-    s->held = ends[0];
-    s->hold = ends[1];
+    s->held = stop[0];
+    s->hold = stop[1];
+    s->kept = go[0];
+    s->keep = go[1];
     return 0;
 }
 

@@ -135,7 +135,10 @@ static pid_t hand_over(char *const argv[], uint64_t ns, struct text *why)
 
     if (n < 0)
         return n;
-    if (n > 0) {
+    if (loop_stop_told()) {
+        r = -ECANCELED;
+        text_add(why, "this process is to stop");
+    } else if (n > 0) {
         r = successor_start(&s, argv, list, n);
     } else {
         r = -EINVAL;

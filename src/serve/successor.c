@@ -35,6 +35,7 @@
 #define END_NS     ((uint64_t)10 * 1000 * 1000 * 1000)
 #define EXIT_NS    ((uint64_t)1000 * 1000 * 1000) /* from the end of a process's files to its own */
 #define LOOK_MS    5
+#define BLIND_NS   (50 * 1000 * 1000)
 #define PID_DIGITS 12
 
 extern char **environ;
@@ -263,6 +264,8 @@ int successor_await(struct successor *s, uint64_t ns)
 
         if (loop_stop_told())
             return -ECANCELED;
+        if (fds[1].fd < 0 && left_ns > BLIND_NS) /* nothing tells of a stop */
+            left = (struct timespec){.tv_nsec = BLIND_NS};
         ppoll(fds, 2, &left, NULL);
         int r = word_of(s);
         if (r != -EAGAIN)
@@ -289,7 +292,7 @@ static bool ends_within(struct successor *s, uint64_t ns)
     uint64_t begun_ns = backend_here()->now();
 
     while (!has_ended(s, WNOHANG)) {
-        if (backend_here()->now() - begun_ns > ns)
+        if (backend_here()->now() - begun_ns > ns || loop_stop_told())
             return false;
         poll(NULL, 0, LOOK_MS);
     }
@@ -313,7 +316,7 @@ void successor_end(struct successor *s)
     if (over || has_ended(s, WNOHANG))
         return;
     kill(s->pid, SIGTERM);
-    if (ends_within(s, END_NS))
+    if (ends_within(s, END_NS) || loop_stop_told()) /* this process does not wait then */
         return;
     kill(s->pid, SIGKILL);
     while (!has_ended(s, 0))
