@@ -66,7 +66,9 @@ class Server:
                 assert more, f'the log ends before {name}'
                 self.log += more
             line, self.log = self.log.split(b'\n', 1)
-            event = json.loads(line) if line[:1] == b'{' else {'event': 'said', 'what': line.decode()}
+            event = {'event': 'said', 'what': line.decode()}
+            if line[:1] == b'{':
+                event = json.loads(line)
             if event['event'] == name:
                 return event
 
@@ -352,8 +354,8 @@ class Manager:
         self.how = {
             'env': {'NOTIFY_SOCKET': name},
             'pass_fds': [s.fileno() for s in sockets],
-            'start': ['bash', '-c', f'exec {moves}; export LISTEN_PID=$$ LISTEN_FDS={len(sockets)}; '
-                      'exec "$@"', '-'] if sockets else [],
+            'start': ['bash', '-c', f'exec {moves}; export LISTEN_PID=$$; export '
+                      f'LISTEN_FDS={len(sockets)}; exec "$@"', '-'] if sockets else [],
         }
 
     def __enter__(self):

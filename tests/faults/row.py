@@ -21,14 +21,15 @@ class Row:
     goal: str
     run: typing.Callable
     alone: bool  # needs a network of its own
+    patience: int  # seconds for all of it
 
 
 ROWS = {}
 
 
-def row(number, name, goal, alone=False):
+def row(number, name, goal, alone=False, patience=100):
     def keep(function):
-        ROWS[str(number)] = Row(str(number), name, goal, function, alone)
+        ROWS[str(number)] = Row(str(number), name, goal, function, alone, patience)
         return function
     return keep
 
@@ -43,6 +44,7 @@ class Place:
     seconds: float = 10
     behind: str = ''  # the server behind a proxy
     stop_signal: str = 'TERM'
+    reload_signal: str = ''  # asks for a new program, or a new configuration; '': none does
     udp: str = ''
     unix: str = ''
     client: str = ''
@@ -54,11 +56,12 @@ class Place:
     def words(self):
         """The server's port, and what stands for the words in braces."""
         port = 4000 if self.alone else free_port()
-        return {'port': port, 'dir': self.folder, 'path': os.path.join(self.folder, 'socket')}
+        return {'port': port, 'dir': self.folder, 'path': os.path.join(self.folder, 'socket'),
+                'reload': ''}
 
-    def start(self, **how):
+    def start(self, words=(), **how):
         """The server under test; what stands behind it is started first, and not measured."""
-        words = self.words()
+        words = {**self.words(), **dict(words)}
         if '{backend}' in self.command:
             words['backend'] = 4001 if self.alone else free_port()
             back = Server(self.behind, {**words, 'port': words['backend']})

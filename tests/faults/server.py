@@ -183,8 +183,12 @@ class Server:
 
     # --- ended --------------------------------------------------------------
 
-    def signal(self, name):
-        self.process.send_signal(getattr(signal, 'SIG' + name))
+    def signal(self, name, pid=None):
+        """To the process that was started, or another one."""
+        if pid:
+            os.kill(pid, getattr(signal, 'SIG' + name))
+        else:
+            self.process.send_signal(getattr(signal, 'SIG' + name))
 
     def ended(self, seconds):
         """Its exit status, or None when it did not end in time.  Told at once: Popen.wait() looks
