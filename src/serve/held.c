@@ -17,15 +17,14 @@
 #include "net/sock.h"
 #include "sim/world.h"
 
-/* Whom a fiber of w's loop serves, on which there may be several workers; a handle, or -1. */
+/* The connection of a fiber of w's thread, which may have several workers; -1: it has none. */
 static int conn_of(struct worker *w, const struct fiber *f)
 {
-    const struct server *sv = w->server;
+    struct server *sv = w->server;
     int conn = -1;
 
-    for (int i = 0; conn < 0 && i < sv->nworker; i++)
-        if (sv->worker[i].loop == w->loop)
-            conn = roll_conn_of(&sv->worker[i].roll, f);
+    for (int i = (int)(w - sv->worker); conn < 0 && i < sv->nworker; i += sv->nthread)
+        conn = roll_conn_of(&sv->worker[i].roll, f);
     return conn;
 }
 

@@ -212,14 +212,14 @@ static int work_here(void *arg)
 
     w->loop = loop_here;
     w->error = worker_open(w);
-    if (w->error < 0) {
+    if (w->error == 0) {
+        inherit_ready();
+        held_watch(w);
+        w->error = worker_work(w);
+        held_unwatch(w);
+    } else {
         stoa_close(w->listener);
-        return w->error;
     }
-    inherit_ready();
-    held_watch(w);
-    w->error = worker_work(w);
-    held_unwatch(w);
     return w->error;
 }
 
@@ -309,10 +309,10 @@ static int server_init(struct server *sv, struct worker *workers, int room)
     return 0;
 }
 
-static void server_fini(struct server *sv)
+static void server_fini(struct server *sv, int room)
 {
     held_end(sv);
-    for (int i = 0; i < sv->nworker; i++)
+    for (int i = 0; i < room; i++)
         worker_fini(&sv->worker[i]);
     pthread_cond_destroy(&sv->ready);
     pthread_mutex_destroy(&sv->lock);
@@ -344,7 +344,7 @@ static int serve(struct server *sv, int listener)
         r = loop_here ? serve_on_fiber(sv) : serve_on_threads(sv);
         running_remove(sv);
     }
-    server_fini(sv);
+    server_fini(sv, room);
     free(workers);
     return r;
 }
