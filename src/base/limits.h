@@ -92,6 +92,14 @@
 #define LINGER_EXIT_NS    ((uint64_t)2 * 1000 * 1000 * 1000)
 #define LINGER_BYTES      ((uint64_t)64 << 20)
 
+/* A served connection's data is sent again after so long at most, so that 15 times are 18 s; and
+ * once it is closed after Linux' own most again. */
+#define RTO_MAX_SERVED_MS 1200
+#define RTO_MAX_CLOSED_MS 120000
+#ifndef TCP_RTO_MAX_MS /* Linux 6.15 */
+#define TCP_RTO_MAX_MS 44
+#endif
+
 /* Dial: RFC 8305 5, the Connection Attempt Delay, and the addresses tried. */
 #define DIAL_NEXT_NS       ((uint64_t)250 * 1000 * 1000)
 #define DIAL_ADDRESSES_MAX 16

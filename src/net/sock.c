@@ -155,6 +155,7 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
     atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
     atomic_store_explicit(&so->tuned, false, memory_order_relaxed);
     atomic_store_explicit(&so->passed, false, memory_order_relaxed);
+    atomic_store_explicit(&so->served, false, memory_order_relaxed);
     so->backlog = INT32_MAX;
     so->peer_len = 0;
     atomic_store_explicit(&so->b.forks, forks, memory_order_relaxed);
@@ -309,9 +310,26 @@ static enum backend_close way_to_close(struct stoa_sock *so)
     return CLOSE_POLITE;
 }
 
+/* What is not acknowledged yet is the kernel's to deliver when we have closed.  It is less patient
+ * then: it gives up as soon as the gap between two tries has grown to its most, which for a
+ * served connection is a second (limits.h of base), and a client who reads late would find a
+ * reset (Linux 6.18, tcp_write_timeout() and tcp_probe_timer(): `alive`). */
+static void patient_end(struct stoa_sock *so)
+{
+    const struct backend_ops *ops = backend_here();
+    int most = 0, usual = RTO_MAX_CLOSED_MS;
+    socklen_t len = sizeof(most);
+
+    if (ops->getopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &most, &len) == 0 &&
+        most == RTO_MAX_SERVED_MS)
+        (void)ops->setopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &usual, sizeof(usual));
+}
+
 /* Close, whatever is open: nobody can begin anything on it any more. */
 static int end(struct stoa_sock *so, enum backend_close how)
 {
+    if (how == CLOSE_POLITE && atomic_load_explicit(&so->served, memory_order_relaxed))
+        patient_end(so);
     if (how == CLOSE_POLITE)
         how = way_to_close(so);
     return backend_here()->close(&so->b, how);

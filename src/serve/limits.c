@@ -74,10 +74,6 @@ void rules_fini(struct rules *r)
     addresses_fini(&r->addresses);
 }
 
-#ifndef TCP_RTO_MAX_MS /* Linux 6.15 */
-#define TCP_RTO_MAX_MS 44
-#endif
-
 void limits_notice_death(struct stoa_sock *listener)
 {
     static const struct {
@@ -85,7 +81,7 @@ void limits_notice_death(struct stoa_sock *listener)
     } wanted[] = {
         {SOL_SOCKET, SO_KEEPALIVE, 1},       {IPPROTO_TCP, TCP_KEEPIDLE, 60},
         {IPPROTO_TCP, TCP_KEEPINTVL, 10},    {IPPROTO_TCP, TCP_KEEPCNT, 6},
-        {IPPROTO_TCP, TCP_RTO_MAX_MS, 1200},
+        {IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_SERVED_MS},
     };
     const struct backend_ops *ops = backend_here();
     struct backend_sock *b = &listener->b;
@@ -295,7 +291,7 @@ void limits_end(struct limits *l)
 
 int limits_enter(struct limits *l, struct guarded *g, int conn)
 {
-    const struct stoa_sock *so = sock_at(conn);
+    struct stoa_sock *so = sock_at(conn);
     uint64_t now_ns = clock_ns();
     int r;
 
@@ -308,6 +304,7 @@ int limits_enter(struct limits *l, struct guarded *g, int conn)
     r = addresses_enter(&l->rules->addresses, (const struct sockaddr *)&so->peer, &g->from);
     if (r < 0)
         return r;
+    atomic_store_explicit(&so->served, true, memory_order_relaxed);
     list_add(&l->all, &g->link);
     uint64_t due_ns = first_due(g, l->pressed ? &l->rules->pressed : &l->rules->at_ease);
     wheel_add(&l->wheel, &g->due, due_ns);

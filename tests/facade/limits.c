@@ -293,6 +293,34 @@ TEST(one_address_may_have_so_many_connections)
         so_many_of_one_address(backends[b], workers);
 }
 
+/* All of the answer is in the server's kernel when it closes; what keeps a dead peer from holding a
+ * connection must not take it from a live one. */
+TEST(a_client_who_reads_late_gets_the_whole_answer)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s = {.o = {.count = 2}};
+        static char bytes[200000];
+        int small = 4096;
+        struct pollfd none;
+
+        if (!server_start(&s, backends[b]))
+            continue;
+        int c = dial_soon(s.at.c);
+        EXPECT_OK(stoa_close(c)); /* it listens */
+        c = stoa_socket(AF_INET, SOCK_STREAM, 0);
+        EXPECT_OK(stoa_setsockopt(c, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+        EXPECT_OK(stoa_connect(c, s.at.c));
+        EXPECT_OK(stoa_sendall(c, bytes, sizeof(bytes), 0));
+        EXPECT_OK(stoa_shutdown(c, SHUT_WR));
+        EXPECT_EQ(poll(&none, 0, 4000), 0);
+        EXPECT_EQ(stoa_recvall(c, bytes, sizeof(bytes)), sizeof(bytes));
+        EXPECT_EQ(stoa_recv(c, bytes, 1, 0), 0);
+        EXPECT_OK(stoa_close(c));
+        server_join(&s);
+    }
+}
+
 TEST(limits_that_are_no_numbers_are_refused)
 {
     for (int i = 0; i < 3; i++) {
