@@ -59,14 +59,14 @@ static int find_address(const char *place, struct stoa_addr *a)
 
 static uint16_t next_free(const struct facts *f, const struct port_place *at)
 {
-    for (unsigned port = at->port + 1u; port <= UINT16_MAX; port++) {
-        bool taken = false;
+    static bool taken[UINT16_MAX + 1];
 
-        for (size_t i = 0; i < f->nsocket && !taken; i++)
-            taken = f->sockets[i].port == port && f->sockets[i].proto == at->proto;
-        if (!taken)
+    for (size_t i = 0; i < f->nsocket; i++)
+        if (f->sockets[i].proto == at->proto)
+            taken[f->sockets[i].port] = true;
+    for (unsigned port = at->port + 1u; port <= UINT16_MAX; port++)
+        if (!taken[port])
             return (uint16_t)port;
-    }
     return 0;
 }
 

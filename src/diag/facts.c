@@ -49,12 +49,65 @@ static bool grow(void **list, size_t n, size_t *room, size_t size)
 
 bool facts_add(struct facts *f, const struct diag_socket *s)
 {
-    if (!grow((void **)&f->sockets, f->nsocket, &f->room, sizeof(*s))) {
+    bool listens = s->state == DIAG_LISTEN;
+
+    if (!grow((void **)&f->sockets, f->nsocket, &f->room, sizeof(*s)) ||
+        (listens &&
+         !grow((void **)&f->listeners, f->nlistener, &f->listener_room, sizeof(*f->listeners)))) {
         f->short_of_memory = true;
         return false;
     }
+    if (listens)
+        f->listeners[f->nlistener++] = (uint32_t)f->nsocket;
     f->sockets[f->nsocket++] = *s;
     return true;
+}
+
+static int compare_places(const void *a, const void *b, void *arg)
+{
+    const struct diag_socket *sockets = arg;
+    uint32_t x = sockets[*(const uint32_t *)a].inode, y = sockets[*(const uint32_t *)b].inode;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Without memory for it, looking for one goes through all. */
+static void sort_by_inode(struct facts *f)
+{
+    f->by_inode = malloc((f->nsocket + 1) * sizeof(*f->by_inode));
+    for (size_t i = 0; f->by_inode && i < f->nsocket; i++)
+        f->by_inode[i] = (uint32_t)i;
+    if (f->by_inode)
+        qsort_r(f->by_inode, f->nsocket, sizeof(*f->by_inode), compare_places, f->sockets);
+}
+
+/* The first place whose inode is no less. */
+static size_t lower_bound(const struct facts *f, uint32_t inode)
+{
+    size_t first = 0, end = f->nsocket;
+
+    while (first < end) {
+        size_t middle = first + (end - first) / 2;
+
+        if (f->sockets[f->by_inode[middle]].inode < inode)
+            first = middle + 1;
+        else
+            end = middle;
+    }
+    return first;
+}
+
+const struct diag_socket *facts_find(const struct facts *f, uint32_t inode, uint8_t state)
+{
+    for (size_t i = f->by_inode ? lower_bound(f, inode) : 0; i < f->nsocket; i++) {
+        const struct diag_socket *s = &f->sockets[f->by_inode ? f->by_inode[i] : i];
+
+        if (s->inode == inode && s->state == state)
+            return s;
+        if (f->by_inode && s->inode > inode)
+            return NULL;
+    }
+    return NULL;
 }
 
 bool facts_add_path(struct facts *f, const struct diag_unix *s)
@@ -126,6 +179,7 @@ void facts_early(struct facts *f)
     *f = (struct facts){.root = geteuid() == 0};
     facts_count(f);
     read_sockets(f, DIAG_BIT(DIAG_LISTEN) | DIAG_BIT(DIAG_CLOSE_WAIT));
+    sort_by_inode(f);
     f->ncrowded = process_crowded(f->crowded, FACTS_CROWDED_MAX, CROWDED_PERCENT, &f->closed);
 }
 
@@ -148,7 +202,7 @@ static bool is_short_of_ports(const struct facts *f)
 /* Might somebody want to know whose it is? */
 static bool matters(const struct facts *f, const struct diag_socket *s)
 {
-    if (!s->inode || s->pid)
+    if (!s->inode || s->state == DIAG_LISTEN)
         return false;
     if (s->proto == IPPROTO_UDP)
         return s->drops || s->receive;
@@ -183,16 +237,14 @@ static size_t collect_wishes(const struct facts *f, struct owner_wish *wishes)
 
     for (size_t i = 0; i < f->npath && n < OWNERS_MAX / 4; i++)
         wishes[n++] = (struct owner_wish){.inode = f->paths[i].inode};
-    for (size_t i = 0; i < f->nsocket; i++) {
-        bool listens = f->sockets[i].state == DIAG_LISTEN;
-
-        if (listens && n < OWNERS_MAX / 2)
-            wishes[n++] = (struct owner_wish){.inode = f->sockets[i].inode};
-        others += !listens && matters(f, &f->sockets[i]);
-    }
+    for (size_t i = 0; i < f->nlistener && n < OWNERS_MAX / 2; i++)
+        if (f->sockets[f->listeners[i]].inode)
+            wishes[n++] = (struct owner_wish){.inode = f->sockets[f->listeners[i]].inode};
+    for (size_t i = 0; i < f->nsocket; i++)
+        others += matters(f, &f->sockets[i]);
     step = others / (OWNERS_MAX - n) + 1;
     for (size_t i = 0; i < f->nsocket && n < OWNERS_MAX; i++)
-        if (f->sockets[i].state != DIAG_LISTEN && matters(f, &f->sockets[i]) && seen++ % step == 0)
+        if (matters(f, &f->sockets[i]) && seen++ % step == 0)
             wishes[n++] = (struct owner_wish){.inode = f->sockets[i].inode};
     return n;
 }
@@ -293,6 +345,7 @@ void facts_full(struct facts *f, uint64_t idle_ms)
     *f = (struct facts){.root = geteuid() == 0, .idle_ms = idle_ms};
     read_settings(&f->set);
     read_sockets(f, DIAG_ALL);
+    sort_by_inode(f);
     sockets_unix(DIAG_BIT(DIAG_LISTEN), keep_path, f);
     f->short_of_ports = is_short_of_ports(f);
     find_owners(f);
@@ -304,6 +357,8 @@ void facts_full(struct facts *f, uint64_t idle_ms)
 void facts_free(struct facts *f)
 {
     free(f->sockets);
+    free(f->listeners);
+    free(f->by_inode);
     free(f->paths);
     free(f->owners);
     *f = (struct facts){.when_ns = 0};
@@ -311,22 +366,11 @@ void facts_free(struct facts *f)
 
 const struct diag_socket *facts_listener(const struct facts *f, const struct diag_socket *s)
 {
-    for (size_t i = 0; i < f->nsocket; i++) {
-        const struct diag_socket *l = &f->sockets[i];
+    for (size_t i = 0; i < f->nlistener; i++) {
+        const struct diag_socket *l = &f->sockets[f->listeners[i]];
 
-        if (l->state == DIAG_LISTEN && l->port == s->port &&
-            socket_overlaps(l, s->family, &s->addr, true))
+        if (l->port == s->port && socket_overlaps(l, s->family, &s->addr, true))
             return l;
     }
     return NULL;
-}
-
-int facts_owner(const struct facts *f, const struct diag_socket *s)
-{
-    const struct diag_socket *l;
-
-    if (s->pid || s->state == DIAG_LISTEN || s->proto != IPPROTO_TCP)
-        return s->pid;
-    l = facts_listener(f, s);
-    return l ? l->pid : 0;
 }

@@ -45,6 +45,10 @@ struct facts {
     struct diag_socket *sockets; /* TCP and UDP */
     size_t nsocket;
     size_t room;
+    uint32_t *listeners; /* places of TCP's listeners in sockets */
+    size_t nlistener;
+    size_t listener_room;
+    uint32_t *by_inode;      /* places in sockets, sorted by inode; NULL: nobody has sorted them */
     struct diag_unix *paths; /* UNIX listeners */
     size_t npath;
     size_t path_room;
@@ -77,15 +81,15 @@ void facts_count(struct facts *f);
 
 void facts_free(struct facts *f);
 
-/* Add one; false: no memory. */
+/* Add one; false: no memory.  All are to be added before any is looked for. */
 bool facts_add(struct facts *f, const struct diag_socket *s);
 bool facts_add_path(struct facts *f, const struct diag_unix *s);
 
 /* What is known of a process; NULL: nothing. */
 const struct diag_owner *facts_who(const struct facts *f, int pid);
 
-/* The process that has s, or that listens at its port; 0: not known. */
-int facts_owner(const struct facts *f, const struct diag_socket *s);
+/* The socket of that inode in that state, in an earlier look; NULL: it was not there. */
+const struct diag_socket *facts_find(const struct facts *f, uint32_t inode, uint8_t state);
 
 /* The listener of a connection's port, NULL: there is none. */
 const struct diag_socket *facts_listener(const struct facts *f, const struct diag_socket *s);

@@ -77,10 +77,7 @@ static struct finding *begin(struct judgement *j, enum kind kind, enum severity 
 /* Was it so at the earlier look, too?  Who closes promptly is in CLOSE_WAIT for a moment. */
 static bool was_there(const struct judgement *j, const struct diag_socket *s)
 {
-    for (size_t i = 0; j->was && i < j->was->nsocket; i++)
-        if (j->was->sockets[i].inode == s->inode && j->was->sockets[i].state == s->state)
-            return true;
-    return !j->was;
+    return !j->was || facts_find(j->was, s->inode, s->state);
 }
 
 static void close_waits(struct judgement *j)
@@ -197,10 +194,10 @@ static uint64_t limited(const struct diag_socket *s)
     return s->busy_us ? s->rwnd_us * 100 / s->busy_us : 0;
 }
 
-/* Its window is closed, and has been for a while (the kernel probes it), or was so mostly. */
+/* Its window is closed, and has been for a while, or was so mostly. */
 static bool reads_slowly(const struct diag_socket *s)
 {
-    bool closed = s->timer == DIAG_PROBES && s->sent_ms >= CLOSED_MS;
+    bool closed = s->window_closed && s->sent_ms >= CLOSED_MS;
 
     if (!s->has_info || !s->send || (s->state != DIAG_ESTABLISHED && s->state != DIAG_CLOSE_WAIT))
         return false;
@@ -230,7 +227,7 @@ static void slow_readers(struct judgement *j)
                 finding_count(one->n, "connection").c, finding_count(one->bytes, "byte").c,
                 judge_address(one->worst, true).c, finding_digits(one->worst->send).c,
                 (unsigned)limited(one->worst),
-                one->worst->timer == DIAG_PROBES ? " and is closed now" : "",
+                one->worst->window_closed ? " and is closed now" : "",
                 finding_span(one->worst->sent_ms).c,
                 judge_rate(j, judge_grown(j, COUNT_ZERO_WINDOWS)).c);
     }

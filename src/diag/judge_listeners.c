@@ -7,15 +7,6 @@
 
 enum { COOKIES_BACK_PERCENT = 10 }; /* of a flood's cookies fewer come back */
 
-/* The same listener in the earlier look; NULL: it is new. */
-static const struct diag_socket *earlier(const struct judgement *j, const struct diag_socket *s)
-{
-    for (size_t i = 0; j->was && i < j->was->nsocket; i++)
-        if (j->was->sockets[i].inode == s->inode && j->was->sockets[i].state == s->state)
-            return &j->was->sockets[i];
-    return NULL;
-}
-
 static void say_backlog(const struct judgement *j, struct finding *f, const struct diag_socket *s)
 {
     uint64_t max = j->now->set.somaxconn;
@@ -39,7 +30,7 @@ static void say_backlog(const struct judgement *j, struct finding *f, const stru
 
 static void queue(struct judgement *j, const struct diag_socket *s)
 {
-    const struct diag_socket *then = earlier(j, s);
+    const struct diag_socket *then = j->was ? facts_find(j->was, s->inode, s->state) : NULL;
     uint64_t fresh = then && s->drops > then->drops ? s->drops - then->drops : 0;
     bool full = s->receive > s->send && j->now->source == SOCKETS_DIAG;
     struct finding *f;
@@ -125,21 +116,27 @@ static void syn_queue(struct judgement *j)
         judge_setting(f, "1", "0");
 }
 
-/* The next listener behind s, of another program, that shares its port (SO_REUSEPORT). */
-static const struct diag_socket *sharer(const struct facts *f, const struct diag_socket *s)
+/* The next listener, behind the k-th, of another program, that shares its port (SO_REUSEPORT). */
+static const struct diag_socket *sharer(const struct facts *f, size_t k)
 {
-    for (const struct diag_socket *o = s + 1; o < f->sockets + f->nsocket; o++)
-        if (o->state == DIAG_LISTEN && o->port == s->port && o->family == s->family && o->pid &&
-            o->pid != s->pid && IN6_ARE_ADDR_EQUAL(&o->addr, &s->addr))
+    const struct diag_socket *s = &f->sockets[f->listeners[k]];
+
+    for (size_t i = k + 1; i < f->nlistener; i++) {
+        const struct diag_socket *o = &f->sockets[f->listeners[i]];
+
+        if (o->port == s->port && o->family == s->family && o->pid && o->pid != s->pid &&
+            IN6_ARE_ADDR_EQUAL(&o->addr, &s->addr))
             return o;
+    }
     return NULL;
 }
 
 /* When one of them closes, and the kernel does not move what is in its queue, that is reset.  The
  * kernel counts no such loss, so it is told before. */
-static void restart(struct judgement *j, const struct diag_socket *s)
+static void restart(struct judgement *j, size_t k)
 {
-    const struct diag_socket *other = s->pid ? sharer(j->now, s) : NULL;
+    const struct diag_socket *s = &j->now->sockets[j->now->listeners[k]];
+    const struct diag_socket *other = s->pid ? sharer(j->now, k) : NULL;
     const struct diag_owner *who = other ? facts_who(j->now, other->pid) : NULL;
     struct finding *f;
 
@@ -188,14 +185,10 @@ static void unix_queue(struct judgement *j, const struct diag_unix *s)
 
 void judge_listeners(struct judgement *j)
 {
-    for (size_t i = 0; i < j->now->nsocket; i++) {
-        const struct diag_socket *s = &j->now->sockets[i];
-
-        if (s->state != DIAG_LISTEN)
-            continue;
-        queue(j, s);
+    for (size_t i = 0; i < j->now->nlistener; i++) {
+        queue(j, &j->now->sockets[j->now->listeners[i]]);
         if (!j->now->set.migrate_req)
-            restart(j, s);
+            restart(j, i);
     }
     for (size_t i = 0; i < j->now->npath; i++)
         unix_queue(j, &j->now->paths[i]);

@@ -68,17 +68,9 @@ static void system_files(struct judgement *j)
     judge_setting(f, value, old);
 }
 
-static const struct diag_socket *earlier(const struct judgement *j, const struct diag_socket *s)
-{
-    for (size_t i = 0; j->was && i < j->was->nsocket; i++)
-        if (j->was->sockets[i].inode == s->inode && j->was->sockets[i].proto == s->proto)
-            return &j->was->sockets[i];
-    return NULL;
-}
-
 static void datagrams_lost(struct judgement *j, const struct diag_socket *s)
 {
-    const struct diag_socket *then = earlier(j, s);
+    const struct diag_socket *then = j->was ? facts_find(j->was, s->inode, s->state) : NULL;
     uint64_t fresh = then && s->drops > then->drops ? s->drops - then->drops : 0;
     struct finding *f;
 

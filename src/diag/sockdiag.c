@@ -22,6 +22,7 @@
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
 #include <linux/unix_diag.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,6 +110,7 @@ static void take_info(struct diag_socket *s, const void *data, size_t len)
 
     memcpy(&info, data, len < sizeof(info) ? len : sizeof(info));
     s->has_info = true;
+    s->window_closed = len > offsetof(struct tcp_info, tcpi_snd_wnd) && info.tcpi_snd_wnd == 0;
     s->heard_ms = info.tcpi_last_data_recv;
     s->sent_ms = info.tcpi_last_data_sent;
     s->unacked = info.tcpi_unacked;

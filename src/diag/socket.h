@@ -60,6 +60,7 @@ struct diag_socket {
 
     /* TCP's own (struct tcp_info), when it was asked for. */
     bool has_info;
+    bool window_closed; /* the peer takes nothing now */
     uint32_t heard_ms; /* since the peer's last bytes */
     uint32_t sent_ms;  /* since our last bytes */
     uint32_t unacked;  /* segments on their way */

@@ -121,11 +121,11 @@ ssize_t error_out_done(enum verb verb, int s, ssize_t r, size_t done)
     return r >= 0 ? r : fail(verb, s, r, done);
 }
 
-/* "about\0why\0", cut to DETAIL_MAX, and the address; NULL when there is no memory. */
+/* "about\0why\0", cut to what a sentence holds, and the address; NULL: there is no memory. */
 static char *join(const char *about, const char *why, const struct stoa_addr *at)
 {
     size_t about_len = about ? strnlen(about, DETAIL_MAX / 2) : 0;
-    size_t why_len = why ? strnlen(why, DETAIL_MAX) : 0;
+    size_t why_len = why ? strnlen(why, SENTENCE_MAX) : 0;
     char *detail = malloc(about_len + why_len + 2 + (at ? sizeof(*at) : 0));
 
     if (!detail)

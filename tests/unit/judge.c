@@ -290,6 +290,12 @@ TEST(connections)
     s.busy_us = 1000000;
     s.rwnd_us = 870000;
     FINDS(KIND_SLOW_READER, SEVERITY_WARNING, "87 % of the time", add(&m.now, s));
+    s = talking(3);
+    s.send = 100000;
+    s.window_closed = true;
+    s.sent_ms = 5000;
+    FINDS(KIND_SLOW_READER, SEVERITY_WARNING, "closed now, the last was taken 5.0 s ago",
+          add(&m.now, s));
     FINDS(KIND_CLOSES_UNREAD, SEVERITY_WARNING, "41 closes/s",
           m.now.counters.value[COUNT_ABORT_UNREAD] = 41);
 }
