@@ -41,9 +41,16 @@ def listen_queue_full(room):
     del kept
 
 
-def honest(port):
-    with socket.create_connection(('127.0.0.1', port), timeout=10):
-        pass
+def honest(room, seconds):
+    """How long an honest client waits, at most so many seconds: that is what a user sees."""
+    begun = time.monotonic()
+    try:
+        socket.create_connection(('127.0.0.1', 7001), timeout=seconds).close()
+        room.saw(f'connect 127.0.0.1:7001 takes {time.monotonic() - begun:.2f} s', 0)
+        return True
+    except TimeoutError:
+        room.saw(f'connect 127.0.0.1:7001: no answer in {seconds} s', 0)
+        return False
 
 
 def flooded(room, cookies):
@@ -68,15 +75,14 @@ def flooded(room, cookies):
 @case('a SYN flood, with cookies')
 def syn_flood(room):
     pid = flooded(room, 1)
-    honest(7001)
-    room.saw('kernel log: "Possible SYN flooding on port 7001"', 0)
+    assert honest(room, 60)
     room.expect('syn-flood', rf'^127.0.0.1:7001, .*\(pid {pid}, .* [1-9][\d,]* cookies sent')
 
 
 @case('a SYN flood, without cookies')
 def syn_dropped(room):
     pid = flooded(room, 0)
-    room.saw('connect 127.0.0.1:7001 takes 1 s, 3 s, or for ever', 0)
+    honest(room, 1.5)
     f = room.expect('syn-dropped', rf'\(pid {pid}, .*cookies are off; [1-9][\d,]* requests dropped',
                     severity='failing')
     assert f['do'] == 'sysctl -w net.ipv4.tcp_syncookies="1"', f
@@ -132,7 +138,7 @@ def syn_burst(room):
             if answer:
                 raw.sendto(answer, ('127.0.0.1', 0))
     room.busy(burst)
-    room.saw('kernel log: "Possible SYN flooding on port 7001", on a day of many clients', 0)
+    room.saw('nothing: the clients are served', 0)
     room.expect('syn-burst', rf'\(pid {pid}, .*cookies sent \(.*\), [1-9][\d,]* of them came back')
 
 

@@ -47,7 +47,8 @@ def close_wait(room):
     pid = room.child(live)
     for _ in range(20):
         socket.create_connection(('127.0.0.1', 8081)).close()
-    room.saw('accept, some days later', errno.EMFILE)
+    kept = len(os.listdir(f'/proc/{pid}/fd'))
+    room.saw(f'all clients have left, and the server has {kept} descriptors', 0)
     room.expect('close-wait', rf'\(pid {pid}, .*20 sockets in CLOSE_WAIT', severity='warning')
     said = room.said_text
     events = room.findings('--pid', str(pid))
@@ -71,7 +72,7 @@ def no_keepalive(room):
     wired()
     server = listen(('10.8.0.1', 7001))
     kept = [pair(server) for _ in range(3)]
-    room.saw('a client that lost its power stays connected for ever', 0)
+    room.saw('nothing: connections that nobody uses stay', 0)
     room.expect('no-keepalive', rf'\(pid {os.getpid()}, .*6 connections silent for over 1.0 s',
                 '--idle', '1s', severity='note')
     for client, conn in kept:
@@ -107,7 +108,7 @@ def peer_gone(room):
     with socket.create_connection(('10.8.0.2', 7001), timeout=10) as s:
         peer.wait()
         s.send(b'still there?')
-        room.saw('send succeeds, and no answer comes, for a quarter of an hour', 0)
+        room.saw('send succeeds, and no answer comes', 0)
         room.expect('peer-gone', rf'\(pid {os.getpid()}, .*12 bytes unacknowledged and sent again '
                     r'and again; 10.8.0.2:7001 has been tried [1-9]\d* times')
 
@@ -127,14 +128,20 @@ def nagle(room):
 
     def ask(ready):
         s = socket.create_connection(('127.0.0.1', 8081))
-        ready()
+        took = []
         while True:
+            begun = time.monotonic()
             s.send(b'header: 10')
             s.send(b'body, which is longer')
             s.recv(2)
+            took.append(time.monotonic() - begun)
+            if len(took) == 9:
+                os.write(tell, f'{sorted(took)[4] * 1000:.0f}'.encode())
+                ready()
+    hear, tell = os.pipe()
     room.child(answer)
     pid = room.child(ask)
-    room.saw('a request and its answer take 44 ms on a quiet network', 0)
+    room.saw(f'a request and its answer take {os.read(hear, 20).decode()} ms', 0)
     f = room.expect('nagle', rf'\(pid {pid}, .*with \d+ bytes held back .*acknowledgements/s')
     if 'not known' not in f['evidence']:
         assert 'TCP_NODELAY is off' in f['evidence'], f
