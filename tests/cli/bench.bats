@@ -176,7 +176,7 @@ while True:
 @test "JSON echoes what was asked for, and where it was measured" {
     serve upper 127.0.0.1:0 --quiet
     measured "$ADDR" --conns 3 --size 100 --pipeline 2
-    holds '"--conns 3 --size 100 --pipeline 2 --duration 0.25s" in r["config"]["options"]'
+    holds '"--conns 3 --pipeline 2 --duration 0.25s --size 100 --ex" in r["config"]["options"]'
     holds 'r["environment"]["kernel"].startswith("Linux") and "RetransSegs" in r["counters"]'
     holds 'sum(i["answers"] for i in r["intervals"]) == r["answers"]'
     bench "$ADDR" --conns 1 --duration 100ms --quiet --json | python3 -m json.tool >pretty

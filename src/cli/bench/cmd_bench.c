@@ -90,6 +90,8 @@ static void fill_in(struct options *o)
     bool stream = p->mode == MODE_STREAM;
 
     p->to = o->words[0];
+    p->ask_path = o->ask_path;
+    p->want_path = expectation(o) == EXPECT_FILE ? o->expect : NULL;
     if (p->nworker == 0)
         p->nworker = default_workers(p);
     if (p->duration_sec == 0)

@@ -58,7 +58,6 @@ static void load_options(struct text *t, const struct plan *p)
         text_add(t, closers[p->closer]);
     }
     option(t, "--conns", p->nconn);
-    option(t, "--size", p->script.ask_len);
     if (p->pipeline > 1)
         option(t, "--pipeline", p->pipeline);
     if (p->rate != p->rate_end) {
@@ -70,26 +69,53 @@ static void load_options(struct text *t, const struct plan *p)
     }
 }
 
+static void time_option(struct text *t, const char *name, double seconds)
+{
+    char number[NUMBER_ROOM];
+
+    snprintf(number, sizeof(number), " %gs", seconds);
+    text_add(t, " ");
+    text_add(t, name);
+    text_add(t, number);
+}
+
+static void script_options(struct text *t, const struct plan *p)
+{
+    static const char *const expects[] = {"upper", "echo", NULL, NULL, "none"};
+
+    if (p->ask_path) {
+        text_add(t, " --send ");
+        text_add(t, p->ask_path);
+    } else {
+        option(t, "--size", p->script.ask_len);
+    }
+    if (p->script.expect == EXPECT_LENGTH) {
+        option(t, "--no-verify --answer-size", p->script.answer_len);
+        return;
+    }
+    text_add(t, " --expect ");
+    text_add(t, p->want_path ? p->want_path : expects[p->script.expect]);
+}
+
 void plan_text(const struct plan *p, char *buf, size_t size)
 {
-    static const char *const expects[] = {"upper", "echo", "FILE", NULL, "none"};
-    char number[NUMBER_ROOM];
     struct text t;
 
     text_init(&t, buf, size);
     text_add(&t, p->to);
     load_options(&t, p);
-    snprintf(number, sizeof(number), " --duration %gs", p->duration_sec);
-    text_add(&t, number);
+    time_option(&t, "--duration", p->duration_sec);
+    script_options(&t, p);
+    time_option(&t, "--timeout", p->timeout_sec);
     if (p->nidle > 0)
         option(&t, "--idle", p->nidle);
-    if (p->nslow > 0)
+    if (p->nslow > 0) {
         option(&t, "--slow", p->nslow);
-    if (p->nworker > 1)
-        option(&t, "--workers", p->nworker);
-    if (!expects[p->script.expect])
-        option(&t, "--no-verify --answer-size", p->script.answer_len);
-    else
-        text_add(&t, " --expect ");
-    text_add(&t, expects[p->script.expect] ? expects[p->script.expect] : "");
+        time_option(&t, "--pause", p->pause_sec);
+    }
+    if (p->from) {
+        text_add(&t, " --from ");
+        text_add(&t, p->from);
+    }
+    option(&t, "--workers", p->nworker);
 }

@@ -15,7 +15,8 @@ struct plan {
     const char *to;      /* the address as typed */
     struct stoa_addr at; /* and looked up */
     bool datagram;
-    bool spread; /* connections come from many addresses of 127.0.0.0/8 */
+    bool spread;                      /* connections come from many addresses of 127.0.0.0/8 */
+    const char *ask_path, *want_path; /* files for the script; NULL: none */
     const char *from;
     struct stoa_addr source; /* where from is given: connections come from there */
     enum mode mode;
@@ -42,7 +43,9 @@ double plan_rate_at(const struct plan *p, double seconds);
 /* "closed", "open", ... */
 const char *plan_mode_name(const struct plan *p);
 
-/* All of it as one line of options that asks for the same again. */
+enum { PLAN_TEXT_MAX = 4096 };
+
+/* All of it as one line of options that asks for the same again; cut after PLAN_TEXT_MAX. */
 void plan_text(const struct plan *p, char *buf, size_t size);
 
 #endif

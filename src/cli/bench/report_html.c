@@ -70,7 +70,7 @@ static void pair(FILE *f, const char *name, const char *value)
 
 static void head(FILE *f, const struct report *r)
 {
-    char what[512] = "merged logs", count[NUMBER_ROOM], rate[NUMBER_ROOM];
+    char what[PLAN_TEXT_MAX] = "merged logs", count[NUMBER_ROOM], rate[NUMBER_ROOM];
     double seconds = report_seconds(r), answers = report_answers(r);
 
     if (r->plan)

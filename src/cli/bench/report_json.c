@@ -18,7 +18,7 @@ static void command(struct text *t, const struct report *r)
     static const char *const expects[] = {"upper", "echo", "file", "length", "none"};
     static const char *const closers[] = {"client", "server", "reset"};
     const struct plan *p = r->plan;
-    char options[512];
+    char options[PLAN_TEXT_MAX];
 
     plan_text(p, options, sizeof(options));
     json_open(t, "config", '{');
@@ -33,7 +33,8 @@ static void command(struct text *t, const struct report *r)
     json_number(t, "pipeline", p->pipeline);
     json_number(t, "size", p->script.ask_len);
     json_number(t, "answer_size", p->script.answer_len);
-    json_string(t, "expect", expects[p->script.expect]);
+    json_string(t, "expect", p->want_path ? p->want_path : expects[p->script.expect]);
+    json_string(t, "send", p->ask_path ? p->ask_path : "");
     json_string(t, "close", p->mode == MODE_CHURN ? closers[p->closer] : "");
     json_real(t, "rate", p->rate > 0 ? p->rate : NAN);
     json_real(t, "rate_end", p->rate > 0 ? p->rate_end : NAN);

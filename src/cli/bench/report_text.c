@@ -85,7 +85,7 @@ static void head(FILE *f, const struct report *r)
     double seconds = report_seconds(r), answers = report_answers(r);
 
     if (r->plan) {
-        char what[512];
+        char what[PLAN_TEXT_MAX];
         plan_text(r->plan, what, sizeof(what));
         fprintf(f, "stoa bench %s\n\n", what);
     }

@@ -51,6 +51,7 @@ struct conn {
 
 struct talk {
     struct conn *conns;
+    unsigned ndialled; /* conns that have been, before the start */
     size_t buffer_len;
     struct stamp *rings;
     uint8_t *buffers;
@@ -363,11 +364,16 @@ static int talk_run(struct worker *w)
     return 0;
 }
 
-static int dial_fiber(void *conn)
+/* One of those that make the first connections. */
+static int dial_fiber(void *worker)
 {
-    struct conn *c = conn;
+    struct worker *w = worker;
+    struct talk *t = w->load;
 
-    settle(c, worker_dial(c->w));
+    while (t->ndialled < w->nconn) {
+        struct conn *c = &t->conns[t->ndialled++];
+        settle(c, worker_dial(w));
+    }
     return 0;
 }
 
@@ -397,14 +403,14 @@ static int talk_open(struct worker *w)
     t->rings = calloc((size_t)w->nconn * pipeline + 1, sizeof(*t->rings));
     t->buffers = malloc(w->nconn * t->buffer_len + 1);
     int r = t->conns && t->rings && t->buffers ? 0 : -1;
-    for (unsigned i = 0; r == 0 && i < w->nconn; i++) {
+    for (unsigned i = 0; r == 0 && i < w->nconn; i++)
         t->conns[i] = (struct conn){.s = -1,
                                     .w = w,
                                     .number = i * w->plan->nworker + w->index,
                                     .ring = t->rings + (size_t)i * pipeline,
                                     .buffer = t->buffers + i * t->buffer_len};
-        r = stoa_go(g, dial_fiber, &t->conns[i]);
-    }
+    for (unsigned i = 0; r == 0 && i < w->nconn && i < DIALS_AT_ONCE; i++)
+        r = stoa_go(g, dial_fiber, w);
     stoa_group_join(g);
     return r;
 }

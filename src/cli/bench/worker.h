@@ -13,6 +13,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Connections that are made at a time, lest a listener's queue overflow. */
+enum { DIALS_AT_ONCE = 128 };
+
 /* What all workers of a run share. */
 struct run {
     const struct plan *plan;
