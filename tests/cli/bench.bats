@@ -80,6 +80,8 @@ while True:
     holds 'r["answers"] == 500 and r["config"]["workers"] == 3'
     measured "$ADDR" --conns 8 --ramp 1k:3k
     holds '495 <= r["answers"] <= 501'
+    measured "$ADDR" --conns 8 --rate 0.1
+    holds 'r["answers"] == 1 and r["seconds"] < 60'
     measured "$ADDR" --conns 8 --rate 14.5
     holds 'r["answers"] == 4'
 }
@@ -229,6 +231,7 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     bench_line
     interrupted
     has "$(cat out)" "Interrupted after"
+    has "$(cat out)" "; 0 errors"
 }
 
 # --- logs ---------------------------------------------------------------------------
@@ -434,6 +437,7 @@ END
     refused 2 "not a time" bench $at --duration long
     refused 2 "2 connections only" bench $at --conns 2 --workers 3
     refused 2 "no --pipeline" bench "udp://$at" --pipeline 2
+    refused 2 "65536 bytes at most" bench $at --churn --size 65537
     refused 1 "No such file" bench $at --send nowhere
     : >empty
     refused 1 "is empty" bench $at --send empty

@@ -34,6 +34,7 @@ enum {
     SIZE_DEFAULT = 64,
     STREAM_SIZE = 16 << 10,
     STREAM_FLIGHT = 1 << 20, /* bytes under way on a connection of --stream */
+    WHOLE_MAX = 64 << 10,    /* bytes that surely go before the answer is read */
     WORKERS_DEFAULT_MAX = 8,
     INTERVALS_MAX = 3600,
     DESCRIPTORS_SPARE = 64,
@@ -104,10 +105,15 @@ static void fill_in(struct options *o)
 }
 
 /* With the script made: what depends on a message's size. */
-static int fill_in_sizes(struct options *o)
+static int fill_in_sizes(struct plan *p)
 {
-    struct plan *p = &o->plan;
-
+    if (p->script.ask_len > WHOLE_MAX && (p->mode == MODE_CHURN || p->nidle || p->nslow)) {
+        output_say(WHO,
+                   "--churn, --idle and --slow send whole messages before they read: %d bytes "
+                   "at most",
+                   WHOLE_MAX);
+        return CODE_USAGE;
+    }
     if (p->pipeline == 0)
         p->pipeline = p->mode == MODE_STREAM && p->script.ask_len < STREAM_FLIGHT
                           ? (unsigned)(STREAM_FLIGHT / p->script.ask_len)
@@ -232,8 +238,9 @@ static int load(struct options *o)
         output_say(WHO, "%s", why);
         return CODE_FAILED;
     }
-    fill_in_sizes(o);
-    code = make_room(p);
+    code = fill_in_sizes(p);
+    if (code == CODE_OK)
+        code = make_room(p);
     if (code == CODE_OK)
         code = find_server(o);
     if (code != CODE_OK)

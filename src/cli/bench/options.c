@@ -185,7 +185,6 @@ static void check_load(struct argp_state *state, const struct options *o)
 {
     const struct plan *p = &o->plan;
     bool none = o->expect && strcmp(o->expect, "none") == 0;
-    bool upper = o->expect && (none || strcmp(o->expect, "upper") == 0);
     const struct {
         bool wrong;
         const char *why;
@@ -208,7 +207,6 @@ static void check_load(struct argp_state *state, const struct options *o)
         {o->size_said && o->ask_path, "--send has its own size"},
         {p->nconn == 0 && p->nidle + p->nslow == 0, "--conns 0 needs --idle or --slow"},
         {p->nconn == 0 && p->rate > 0, "--conns 0 sends nothing: no --rate"},
-        {upper && o->ask_path && none && p->nslow > 0, "--slow clients wait for answers"},
     };
 
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)

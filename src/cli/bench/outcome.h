@@ -23,9 +23,10 @@ struct outcome {
     bool interrupted;
 };
 
-/* Do what a plan says, and tell what came of it; draw is called some times a second, and when
- * an interval has been added.  0; -1 with the sentence in why. */
 struct live;
+
+/* Do what a plan says, tell meanwhile how it is doing, and then what came of it.  0; -1 with the
+ * sentence in why. */
 int run_plan(const struct plan *p, struct outcome *o, struct live *live, char *why, size_t size);
 void outcome_fini(struct outcome *o);
 
@@ -33,8 +34,7 @@ void outcome_fini(struct outcome *o);
 void run_stop(void);
 
 /* One connection, one message, one answer: is there a server, and the one that is meant?  Fills in
- * the address that has answered.
- * 0; an exit code, with the sentence in why. */
+ * the address that has answered.  0; an exit code, with the sentence in why. */
 int run_probe(struct plan *p, char *why, size_t size);
 
 #endif

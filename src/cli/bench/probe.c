@@ -111,7 +111,8 @@ int run_probe(struct plan *p, char *why, size_t size)
     stoa_leave(&scope);
     if (s < 0)
         return code;
-    if (stoa_getpeername(s, &peer) == 0)
+    /* A UNIX path is relative to whom it was said to: to us, as it was typed. */
+    if (stoa_getpeername(s, &peer) == 0 && peer.sa.ss_family != AF_UNIX)
         p->at = peer;
     if (stoa_getsockopt(s, SOL_SOCKET, SO_TYPE, &type, &len) == 0)
         p->datagram = type == SOCK_DGRAM;

@@ -15,6 +15,9 @@
 
 static const struct timespec LOOK = {.tv_nsec = 100000000};
 
+/* After an interrupt, for answers. */
+#define GRACE_NS ((uint64_t)1000 * 1000 * 1000)
+
 static _Atomic bool stopped;
 
 void run_stop(void)
@@ -162,27 +165,36 @@ static void gather(struct watch *w)
         w->failed = true;
 }
 
+/* No message begins any more, and answers are waited for a little only. */
 static void end_early(struct run *run)
 {
     uint64_t now = output_now_ns();
 
     if (now < atomic_load(&run->until_ns))
         atomic_store(&run->until_ns, now);
-    atomic_store(&run->give_up_ns, now);
+    if (now + GRACE_NS < atomic_load(&run->give_up_ns))
+        atomic_store(&run->give_up_ns, now + GRACE_NS);
+}
+
+static double epoch_sec(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /* When it begins: now, or at the agreed time of several machines. */
 static void set_start(struct run *run, struct outcome *o)
 {
     const struct plan *p = run->plan;
-    struct timespec at = {.tv_sec = (time_t)p->start_at,
-                          .tv_nsec = (long)((p->start_at - floor(p->start_at)) * 1e9)};
-    struct timespec now;
+    double left;
 
-    if (p->start_at > 0)
-        clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &at, NULL);
-    clock_gettime(CLOCK_REALTIME, &now);
-    o->series->epoch_sec = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    while ((left = p->start_at - epoch_sec()) > 0 && !atomic_load(&stopped)) {
+        double step = fmin(left, (double)LOOK.tv_nsec / 1e9);
+        nanosleep(&(struct timespec){.tv_nsec = (long)(step * 1e9)}, NULL);
+    }
+    o->series->epoch_sec = epoch_sec();
     run->start_ns = output_now_ns();
     atomic_store(&run->until_ns, run->start_ns + (uint64_t)(p->duration_sec * 1e9));
     atomic_store(&run->give_up_ns,

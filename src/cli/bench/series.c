@@ -37,9 +37,12 @@ void series_free(struct series *s)
 
 double series_seconds(const struct series *s)
 {
-    const struct interval *last = &s->list[s->n - 1];
+    const struct interval *last;
 
-    return s->n ? last->start_sec + last->len_sec - s->list[0].start_sec : 0;
+    if (s->n == 0)
+        return 0;
+    last = &s->list[s->n - 1];
+    return last->start_sec + last->len_sec - s->list[0].start_sec;
 }
 
 /* What an interval says of its histograms without their texts being read. */

@@ -78,11 +78,11 @@ static int pace(void *worker)
     struct worker *w = worker;
 
     for (;;) {
+        send_due(w, kind_of(w));
         uint64_t due = worker_due_ns(w, w->ndue);
         if (!worker_goes_on(w, due))
             break;
-        send_due(w, kind_of(w));
-        if (wait_until(worker_due_ns(w, w->ndue)) < 0 || stoa_yield() < 0)
+        if (wait_until(due) < 0 || stoa_yield() < 0)
             return 0;
     }
     w->paced = true;

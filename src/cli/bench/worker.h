@@ -48,8 +48,7 @@ struct worker {
     uint32_t source_turn;
     int64_t cpu_ns; /* processor time from the start to the end */
     uint64_t end_ns;
-    bool paced;    /* the schedule has come to its end */
-    bool spinning; /* ... it spends its waits looking at the clock */
+    bool paced; /* the schedule has come to its end */
 };
 
 /* A kind of load.  open makes connections, before the start; due is open loop's: one more
