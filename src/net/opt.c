@@ -245,6 +245,16 @@ int stoa_getsockopt(int s, int level, int option, void *value, socklen_t *len)
                               is_ours(level, option) ? timeout_why : NULL);
 }
 
+/* Does the option say when a peer counts as dead? */
+static bool is_of_death(int level, int option)
+{
+    if (level == SOL_SOCKET)
+        return option == SO_KEEPALIVE;
+    return level == IPPROTO_TCP &&
+           (option == TCP_KEEPIDLE || option == TCP_KEEPINTVL || option == TCP_KEEPCNT ||
+            option == TCP_USER_TIMEOUT || option == TCP_RTO_MAX_MS);
+}
+
 int stoa_setsockopt(int s, int level, int option, const void *value, socklen_t len)
 {
     struct stoa_sock *so = sock_enter(s);
@@ -255,6 +265,8 @@ int stoa_setsockopt(int s, int level, int option, const void *value, socklen_t l
     r = is_ours(level, option) ? -EINVAL
                                : backend_here()->setopt(&so->b, level, option, value, len);
     atomic_store(&so->tuned, true);
+    if (is_of_death(level, option))
+        atomic_store(&so->own_death, true);
     sock_leave(so);
     return (int)error_out_why(VERB_SETSOCKOPT, s, r, NULL,
                               is_ours(level, option) ? timeout_why : NULL);

@@ -156,6 +156,7 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
     atomic_store_explicit(&so->tuned, false, memory_order_relaxed);
     atomic_store_explicit(&so->passed, false, memory_order_relaxed);
     atomic_store_explicit(&so->served, false, memory_order_relaxed);
+    atomic_store_explicit(&so->own_death, false, memory_order_relaxed);
     so->backlog = INT32_MAX;
     so->peer_len = 0;
     atomic_store_explicit(&so->b.forks, forks, memory_order_relaxed);

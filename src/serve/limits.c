@@ -13,8 +13,8 @@
  * of max_conns were there does not see the pressure.  A handler under stoa_shield() ends when it
  * likes.
  *
- * A dead peer.  Connections inherit from their listener: keep-alive finds an idle one after two
- * minutes.  With data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to
+ * A dead peer.  Who stays for a second is given keep-alive, which finds an idle one after two
+ * minutes; not before, for its timer costs 2 % of a connection that comes, asks and goes.  With data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to
  * 2 minutes: a quarter of an hour in all.  Gaps of 1.2 s at most make that 18 s; so only a kernel
  * that knows TCP_RTO_MAX_MS does it.  TCP_USER_TIMEOUT does not serve: with 20 s it was
  * seen to end a live peer who had not read for 20 s, and an idle one whose keep-alive probe
@@ -31,6 +31,7 @@
 
 #define SECOND_NS      ((uint64_t)1000000000)
 #define GUARD_RESTS_NS SECOND_NS /* between two looks */
+#define STAYS_NS       SECOND_NS /* who is here for so long may stay: see_death() */
 #define LOOKS_IN_A_ROW 64        /* then others run: 0.1 ms */
 
 #define PER_ADDRESS_DEFAULT 1024
@@ -74,25 +75,38 @@ void rules_fini(struct rules *r)
     addresses_fini(&r->addresses);
 }
 
-void limits_notice_death(struct stoa_sock *listener)
+static int set_option(struct backend_sock *b, int level, int option, int value)
 {
-    static const struct {
-        int level, option, value;
-    } wanted[] = {
-        {SOL_SOCKET, SO_KEEPALIVE, 1},       {IPPROTO_TCP, TCP_KEEPIDLE, 60},
-        {IPPROTO_TCP, TCP_KEEPINTVL, 10},    {IPPROTO_TCP, TCP_KEEPCNT, 6},
-        {IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_SERVED_MS},
-    };
-    const struct backend_ops *ops = backend_here();
+    return backend_here()->setopt(b, level, option, &value, sizeof(value));
+}
+
+/* What connections inherit, and what costs nothing until SO_KEEPALIVE is on. */
+void limits_see_death(struct rules *r, struct stoa_sock *listener)
+{
     struct backend_sock *b = &listener->b;
     int on = 0;
     socklen_t len = sizeof(on);
 
-    if (b->family == AF_UNIX || ops->getopt(b, SOL_SOCKET, SO_KEEPALIVE, &on, &len) < 0 || on)
+    if (b->family == AF_UNIX || atomic_load(&r->sees_death) ||
+        backend_here()->getopt(b, SOL_SOCKET, SO_KEEPALIVE, &on, &len) < 0 || on)
         return;
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
-        (void)ops->setopt(b, wanted[i].level, wanted[i].option, &wanted[i].value,
-                          sizeof(wanted[i].value));
+    (void)set_option(b, IPPROTO_TCP, TCP_KEEPIDLE, 60);
+    (void)set_option(b, IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    (void)set_option(b, IPPROTO_TCP, TCP_KEEPCNT, 6);
+    atomic_store(&r->sees_death, true);
+}
+
+/* A connection that stays: the rest of it. */
+static void see_death(struct guarded *g)
+{
+    struct stoa_sock *so = sock_enter(g->who.conn);
+
+    if (!so)
+        return;
+    if (!atomic_load(&so->own_death) && set_option(&so->b, SOL_SOCKET, SO_KEEPALIVE, 1) == 0 &&
+        set_option(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_SERVED_MS) == 0)
+        atomic_store_explicit(&so->served, true, memory_order_relaxed);
+    sock_leave(so);
 }
 
 static uint64_t clock_ns(void)
@@ -169,6 +183,9 @@ static void look(struct limits *l, struct guarded *g)
     uint64_t now_ns = clock_ns();
     struct tcp_info info = {0};
 
+    if (!g->stays && atomic_load_explicit(&r->sees_death, memory_order_relaxed))
+        see_death(g);
+    g->stays = true;
     if (!ask(g, &info))
         return;
     struct verdict v = judge(g, t, &info, now_ns);
@@ -181,12 +198,21 @@ static void look(struct limits *l, struct guarded *g)
     group_cancel_fiber(g->who.fiber);
 }
 
-/* When a connection that has just come may be overdue; every other time is asked for then. */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When a connection that has just come is to be looked at: when it may be overdue, every other
+ * time is asked for then, or when it has stayed for a while. */
 static uint64_t first_due(const struct guarded *g, const struct times *t)
 {
-    uint64_t ns = t->first_ns < t->idle_ns ? t->first_ns : t->idle_ns;
+    const struct rules *r = g->limits->rules;
+    uint64_t ns = least(least(t->first_ns, t->idle_ns), t->grace_ns);
 
-    return later(g->who.came_ns, ns < t->grace_ns ? ns : t->grace_ns);
+    if (!g->stays && atomic_load_explicit(&r->sees_death, memory_order_relaxed))
+        ns = least(ns, STAYS_NS);
+    return later(g->who.came_ns, ns);
 }
 
 /* Pressure has begun or ended: other times hold for all. */
@@ -291,7 +317,7 @@ void limits_end(struct limits *l)
 
 int limits_enter(struct limits *l, struct guarded *g, int conn)
 {
-    struct stoa_sock *so = sock_at(conn);
+    const struct stoa_sock *so = sock_at(conn);
     uint64_t now_ns = clock_ns();
     int r;
 
@@ -304,7 +330,6 @@ int limits_enter(struct limits *l, struct guarded *g, int conn)
     r = addresses_enter(&l->rules->addresses, (const struct sockaddr *)&so->peer, &g->from);
     if (r < 0)
         return r;
-    atomic_store_explicit(&so->served, true, memory_order_relaxed);
     list_add(&l->all, &g->link);
     uint64_t due_ns = first_due(g, l->pressed ? &l->rules->pressed : &l->rules->at_ease);
     wheel_add(&l->wheel, &g->due, due_ns);

@@ -27,7 +27,8 @@ struct rules {
     double min_rate; /* bytes a second */
     unsigned max_conns;
     const atomic_uint *nconn;
-    atomic_uint ncut; /* of those: told to end, and not ended yet */
+    atomic_uint ncut;       /* of those: told to end, and not ended yet */
+    atomic_bool sees_death; /* who stays is watched: limits_see_death() */
     struct addresses addresses;
 };
 
@@ -51,6 +52,7 @@ struct guarded {
     struct limits *limits;
     struct address *from;
     const char *cut; /* why it was told to end; NULL: it was not */
+    bool stays;      /* it has been looked at once */
 };
 
 /* What options say, or else the defaults.  0; -ENOMEM. */
@@ -58,9 +60,9 @@ int rules_init(struct rules *r, const struct stoa_options *o, unsigned max_conns
                const atomic_uint *nconn);
 void rules_fini(struct rules *r);
 
-/* Connections of this listener find out when their peer is dead, unless its owner has seen to
- * that by SO_KEEPALIVE. */
-void limits_notice_death(struct stoa_sock *listener);
+/* Connections of this listener that stay find out when their peer is dead, unless its owner has
+ * seen to that by SO_KEEPALIVE, or theirs by any such option. */
+void limits_see_death(struct rules *r, struct stoa_sock *listener);
 
 /* On a worker's fiber: its guard begins, and ends.  0; -ENOMEM. */
 int limits_begin(struct limits *l, struct rules *r);

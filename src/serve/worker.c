@@ -456,7 +456,7 @@ static int take_conns(struct worker *w)
         await_over(w);
         return 0;
     }
-    limits_notice_death(sock_at(w->listener));
+    limits_see_death(&w->server->rules, sock_at(w->listener));
     stoa_settimeout(w->listener, -1);
     int r = accept_clients(w);
 

@@ -11,6 +11,7 @@
 
 struct server {
     struct text at;
+    void (*handler)(int conn, void *arg); /* NULL: talk */
     int keep;
     struct stoa_options o;
     int rc;
@@ -57,7 +58,7 @@ static void *serve(void *arg)
 {
     struct server *s = arg;
 
-    s->rc = stoa_serve(s->at.c, talk, s, &s->o);
+    s->rc = stoa_serve(s->at.c, s->handler ? s->handler : talk, s, &s->o);
     s->error = errno;
     return NULL;
 }
@@ -293,27 +294,96 @@ TEST(one_address_may_have_so_many_connections)
         so_many_of_one_address(backends[b], workers);
 }
 
+static int keepalive_of(int conn)
+{
+    int on = -1;
+    socklen_t len = sizeof(on);
+
+    EXPECT_OK(stoa_getsockopt(conn, SOL_SOCKET, SO_KEEPALIVE, &on, &len));
+    return on;
+}
+
+static void until_watched(int conn)
+{
+    while (!keepalive_of(conn))
+        EXPECT_OK(stoa_sleep(0.02));
+}
+
+/* 'w': says so when it is watched.  'o': wants to see to that itself; what has become of it. */
+static void say_watched(int conn, void *arg)
+{
+    char byte = 0;
+    int off = 0;
+
+    (void)arg;
+    EXPECT_EQ(stoa_recv(conn, &byte, 1, 0), 1);
+    if (byte == 'w') {
+        EXPECT_EQ(keepalive_of(conn), 0); /* who goes soon has not paid for it */
+        until_watched(conn);
+    } else {
+        EXPECT_OK(stoa_setsockopt(conn, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof(off)));
+        EXPECT_OK(stoa_sendall(conn, "o", 1, 0));
+        EXPECT_EQ(stoa_recv(conn, &byte, 1, 0), 1);
+        EXPECT_EQ(keepalive_of(conn), 0);
+    }
+    EXPECT_OK(stoa_sendall(conn, "!", 1, 0));
+}
+
+static void ask_for(int c, const char *word, char answer)
+{
+    char byte = 0;
+
+    EXPECT_OK(stoa_sendall(c, word, 1, 0));
+    EXPECT_EQ(stoa_recv(c, &byte, 1, 0), 1);
+    EXPECT_EQ(byte, answer);
+}
+
+TEST(the_peer_of_who_stays_is_watched_unless_the_handler_does)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s = {.handler = say_watched, .o = {.count = 2, .workers = 1}};
+
+        if (!server_start(&s, backends[b]))
+            continue;
+        int own = dial_soon(s.at.c);
+        ask_for(own, "o", 'o');
+        int other = dial_soon(s.at.c);
+        ask_for(other, "w", '!'); /* it came later: own has been looked at, too */
+        ask_for(own, "x", '!');
+        EXPECT_OK(stoa_close(own));
+        EXPECT_OK(stoa_close(other));
+        server_join(&s);
+    }
+}
+
+static void answer_long(int conn, void *arg)
+{
+    static const char bytes[200000];
+
+    (void)arg;
+    until_watched(conn);
+    EXPECT_OK(stoa_sendall(conn, bytes, sizeof(bytes), 0));
+}
+
 /* All of the answer is in the server's kernel when it closes; what keeps a dead peer from holding a
  * connection must not take it from a live one. */
 TEST(a_client_who_reads_late_gets_the_whole_answer)
 {
     EACH_BACKEND(b)
     {
-        struct server s = {.o = {.count = 2}};
+        struct server s = {.handler = answer_long, .o = {.count = 1}};
         static char bytes[200000];
         int small = 4096;
         struct pollfd none;
 
         if (!server_start(&s, backends[b]))
             continue;
-        int c = dial_soon(s.at.c);
-        EXPECT_OK(stoa_close(c)); /* it listens */
-        c = stoa_socket(AF_INET, SOCK_STREAM, 0);
+        int c = stoa_socket(AF_INET, SOCK_STREAM, 0);
         EXPECT_OK(stoa_setsockopt(c, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
-        EXPECT_OK(stoa_connect(c, s.at.c));
-        EXPECT_OK(stoa_sendall(c, bytes, sizeof(bytes), 0));
-        EXPECT_OK(stoa_shutdown(c, SHUT_WR));
-        EXPECT_EQ(poll(&none, 0, 4000), 0);
+        while (stoa_connect_ex(c, s.at.c)) /* until it listens */
+            EXPECT_EQ(poll(&none, 0, 1), 0);
+        EXPECT_EQ(poll(&none, 0, 6000), 0);
         EXPECT_EQ(stoa_recvall(c, bytes, sizeof(bytes)), sizeof(bytes));
         EXPECT_EQ(stoa_recv(c, bytes, 1, 0), 0);
         EXPECT_OK(stoa_close(c));
