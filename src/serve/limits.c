@@ -14,11 +14,12 @@
  * likes.
  *
  * A dead peer.  Who stays for a second is given keep-alive, which finds an idle one after two
- * minutes; not before, for its timer costs 2 % of a connection that comes, asks and goes.  With data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to
- * 2 minutes: a quarter of an hour in all.  Gaps of 1.2 s at most make that 18 s; so only a kernel
- * that knows TCP_RTO_MAX_MS does it.  TCP_USER_TIMEOUT does not serve: with 20 s it was
- * seen to end a live peer who had not read for 20 s, and an idle one whose keep-alive probe
- * was lost, once (Linux 6.18; tcp_probe_timer() and tcp_keepalive_timer() say so).
+ * minutes; not before, for its timer costs 2 % of a connection that comes, asks and goes.  With
+ * data on its way TCP tries tcp_retries2 = 15 times, whose gaps double up to 2 minutes: a quarter
+ * of an hour in all.  Gaps of 1.2 s at most make that 18 s; so only a kernel that knows
+ * TCP_RTO_MAX_MS does it.  TCP_USER_TIMEOUT does not serve: with 20 s it was seen to end a live
+ * peer who had not read for 20 s, and an idle one whose keep-alive probe was lost, once (Linux
+ * 6.18; tcp_probe_timer() and tcp_keepalive_timer() say so).
  *
  * Source: tcp(7); <linux/tcp.h>, for the glibc's struct tcp_info ends before the counts.
  */
