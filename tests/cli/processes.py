@@ -16,6 +16,9 @@ import tempfile
 import time
 import traceback
 
+# A sanitizer would make an exit of a crash.
+CRASHES = {name: os.environ.get(name, '') + ':handle_segv=0'
+           for name in ('ASAN_OPTIONS', 'TSAN_OPTIONS', 'UBSAN_OPTIONS')}
 PATIENCE = 60
 BACKENDS = ['epoll', 'uring']
 QUICK_MS = 1000
@@ -28,7 +31,8 @@ class Server:
         reads, writes = os.pipe()
         self.process = subprocess.Popen(
             ['env', '--default-signal=INT', build + '/src/cli/stoa', 'serve', 'upper', at, '--json',
-             '--ready-fd', str(writes), *words], pass_fds=[writes], stderr=subprocess.PIPE)
+             '--ready-fd', str(writes), *words], pass_fds=[writes], stderr=subprocess.PIPE,
+            env={**os.environ, **CRASHES})
         self.pid = self.process.pid
         os.close(writes)
         with open(reads, encoding='ascii') as file:
