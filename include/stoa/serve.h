@@ -156,6 +156,17 @@ STOA_API bool stoa_draining(void);
  */
 STOA_API const char *stoa_cut_reason(void);
 
+/* What is alive in the servers of this process, as text: a line a thing, of a word and fields
+ * "key=value", a value with blanks in quotation marks (stoa_serve(3) has the list).
+ *
+ * Listeners with their queue, and connections with their peer, age, bytes, and what the fiber waits
+ * for; who holds a worker, where options.tell is set.  It answers while all workers are
+ * held.  What it tells of each connection was so in a moment of its own.
+ *
+ * Returns text to be given to free(3); NULL with ENOMEM.  Context: thread.
+ */
+STOA_API char *stoa_status(void);
+
 /* Run a function as the first fiber of a new worker, on this thread.
  *
  *   main_fiber  its return value is stoa_run()'s

@@ -3,14 +3,13 @@
  * A program's own functions have no names at run time unless it was linked with -rdynamic, so the
  * place in the file is told, and the command that makes a line of it.
  *
- * Memory is looked at by process_vm_readv(2) of our own process: what is not there is an answer
- * and no fault, and what another thread changes meanwhile is torn, and no undefined behaviour.
- *
  * Limits: whether the bytes before an address are a call is known for x86-64 and AArch64; on
  * other machines none is.
  * Sources: Intel SDM 2, CALL; Arm ARM, BL and BLR; dladdr(3); elf(5).
  */
 #include "backend/code.h"
+
+#include "backend/peek.h"
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -18,17 +17,9 @@
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 enum { CALL_BYTES = 7 /* the longest call, with an index and 32 bits */ };
-
-bool code_peek(void *to, uintptr_t from, size_t len)
-{
-    struct iovec here = {to, len}, there = {(void *)from, len};
-
-    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == (ssize_t)len;
-}
 
 #if defined(__x86_64__)
 
@@ -86,7 +77,7 @@ static bool is_return(uintptr_t pc)
     Dl_info info;
 
     return pc > CALL_BYTES && dladdr((void *)(pc - 1), &info) &&
-           code_peek(before, pc - CALL_BYTES, CALL_BYTES) && ends_in_call(before);
+           peek(before, (void *)(pc - CALL_BYTES), CALL_BYTES) && ends_in_call(before);
 }
 
 uintptr_t code_next_return(const uintptr_t *words, size_t *i, size_t n)

@@ -8,9 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Copy memory of this process that may change meanwhile, or not be there: false. */
-bool code_peek(void *to, uintptr_t from, size_t len);
-
 /* The first return address from words[*i] on, behind which *i is then; 0: there is none.  What
  * it points behind is a call, of code that is loaded. */
 uintptr_t code_next_return(const uintptr_t *words, size_t *i, size_t n);

@@ -11,6 +11,7 @@
 #include "backend/spot.h"
 
 #include "backend/code.h"
+#include "backend/peek.h"
 #include "backend/sample.h"
 
 #include <errno.h>
@@ -152,7 +153,7 @@ static void read_stack(struct spot *s, uintptr_t low, uintptr_t high)
     if (s->sp >= low && s->sp < high)
         n = (high - s->sp) / sizeof(words[0]);
     n = n < STACK_WORDS ? n : STACK_WORDS;
-    if (!n || !code_peek(words, s->sp, n * sizeof(words[0])))
+    if (!n || !peek(words, (void *)s->sp, n * sizeof(words[0])))
         return;
     while (s->npc < SPOT_FRAMES && (pc = code_next_return(words, &i, n)))
         s->pc[s->npc++] = pc;

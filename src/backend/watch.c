@@ -15,9 +15,9 @@
  */
 #include "backend/watch.h"
 
-#include "backend/code.h"
 #include "backend/kernel.h"
 #include "backend/loop.h"
+#include "backend/peek.h"
 #include "backend/sample.h"
 #include "backend/thread.h"
 
@@ -104,7 +104,7 @@ static void trace(struct watched *d, struct spot *s)
     struct fiber f;
     uintptr_t low = 0, high = 0;
 
-    if (code_peek(&f, (uintptr_t)d->run.fiber, sizeof(f))) {
+    if (peek(&f, d->run.fiber, sizeof(f))) {
         low = (uintptr_t)f.stack;
         high = low + f.stack_len;
     }
@@ -287,13 +287,14 @@ void watch_remove(struct watched *d)
     sample_stack_free(d->answers);
 }
 
-bool watch_holds(struct watch *w, struct watched *d, struct run *run, uint64_t *lasts_ns)
+void watch_holds(struct watch *w, struct watched *d, struct hold *h)
 {
+    *h = (struct hold){.who = d};
     pthread_mutex_lock(&w->lock);
-    bool holds = d->watch == w && d->told_ns != 0;
-
-    *run = d->run;
-    *lasts_ns = d->lasts_ns;
+    if (d->watch == w && d->told_ns) {
+        h->fiber = d->run.fiber;
+        h->lasts_ns = d->lasts_ns;
+        h->cpu_ns = d->cpu_last_ns - d->cpu_ns;
+    }
     pthread_mutex_unlock(&w->lock);
-    return holds;
 }

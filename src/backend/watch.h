@@ -67,8 +67,8 @@ void watch_end(struct watch *w);
 void watch_add(struct watch *w, struct watched *d, struct loop *l);
 void watch_remove(struct watched *d);
 
-/* Who holds d's loop, since it was told; false: nobody. */
-bool watch_holds(struct watch *w, struct watched *d, struct run *run, uint64_t *lasts_ns);
+/* Who holds d's loop, of those who were told; h->fiber NULL: nobody. */
+void watch_holds(struct watch *w, struct watched *d, struct hold *h);
 
 /* A loop has something to do: the watch looks again. */
 void watch_wake(struct watch *w);

@@ -17,6 +17,7 @@
  */
 #include "cli/args.h"
 #include "cli/commands.h"
+#include "cli/control.h"
 #include "cli/datagram.h"
 #include "cli/exec.h"
 #include "cli/exitcode.h"
@@ -54,6 +55,7 @@ struct serve {
     const char *at;
     struct stoa_options options;
     enum log_form log;
+    const char *control; /* NULL: none */
     bool brief, next_free;
     int ready_fd;       /* -1: none */
     unsigned nprocess;  /* 0: this one alone */
@@ -81,6 +83,7 @@ enum key {
     KEY_JSON,
     KEY_LOG,
     KEY_BRIEF,
+    KEY_CONTROL,
     KEY_NEXT_FREE,
     KEY_READY_FD,
     KEY_MODE,
@@ -110,6 +113,7 @@ static const struct argp_option option_table[] = {
     {"ready-fd", KEY_READY_FD, "N", 0, "Write the address to descriptor N when listening", 0},
     {"mode", KEY_MODE, "OCTAL", 0, "A UNIX path's permissions (default 600)", 0},
     {"log", KEY_LOG, "FORM", 0, "The log: text, logfmt, json or none", 0},
+    {"control", KEY_CONTROL, "PATH", 0, "Tell stoa top PATH what is alive", 0},
     {"brief", KEY_BRIEF, NULL, 0, "Log a connection when it goes, not when it comes", 0},
     {"json", KEY_JSON, NULL, 0, "The same as --log json", 0},
     {"quiet", 'q', NULL, 0, "The same as --log none", 0},
@@ -277,6 +281,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_LOG:
         s->log = parse_log(state, arg);
         return 0;
+    case KEY_CONTROL:
+        s->control = arg;
+        return 0;
     case KEY_BRIEF:
         s->brief = true;
         return 0;
@@ -419,6 +426,8 @@ static bool fits(const struct serve *s, const struct listener *l)
         output_say(WHO, "%s: exec needs a stream, and this is UDP", s->at);
     else if (limits_clients(&s->options))
         output_say(WHO, "%s: a limit of clients has no meaning for UDP, which has none", s->at);
+    else if (s->control)
+        output_say(WHO, "%s: --control has no meaning for UDP, which has no connections", s->at);
     else if (s->options.timeout > 0)
         output_say(WHO, "%s: --timeout has no meaning for UDP, which has no connections", s->at);
     else
@@ -465,16 +474,21 @@ static int tell_ready(void *arg)
 
 static int serve_alone(struct serve *s)
 {
-    int code = tell_ready(s);
+    int code = s->control ? control_begin(s->control) : CODE_OK;
 
     if (code == CODE_OK)
+        code = tell_ready(s);
+    if (code == CODE_OK)
         code = serve_at(s, s->listener.socket);
+    control_end();
     return code == CODE_OK && stopped_by == SIGINT ? CODE_SIGNAL + SIGINT : code;
 }
 
 static int serve_in_process(unsigned i, int socket, void *arg)
 {
     struct serve *s = arg;
+    char path[STOA_ADDR_TEXT_MAX];
+    int code = CODE_OK;
 
     if (s->ready_fd >= 0)
         close(s->ready_fd);
@@ -482,7 +496,14 @@ static int serve_in_process(unsigned i, int socket, void *arg)
         s->options.max_conns = part_of_max_conns(s, i);
     if (!s->options.workers)
         s->options.workers = 1;
-    return serve_at(s, socket);
+    if (s->control) {
+        snprintf(path, sizeof(path), "%s.%u", s->control, i + 1);
+        code = control_begin(path);
+    }
+    if (code == CODE_OK)
+        code = serve_at(s, socket);
+    control_end();
+    return code;
 }
 
 static int serve_by_processes(struct serve *s, const sigset_t *stops)

@@ -22,11 +22,13 @@ extern const struct argp cmd_connect_argp;
 extern const struct argp cmd_sim_argp;
 extern const struct argp cmd_doctor_argp;
 extern const struct argp cmd_bench_argp;
+extern const struct argp cmd_top_argp;
 int cmd_serve(int argc, char **argv);
 int cmd_connect(int argc, char **argv);
 int cmd_sim(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 
 /* Write the completions for bash, fish or zsh to standard output.  An exit code. */
 int completion(const char *shell);

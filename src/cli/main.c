@@ -28,6 +28,7 @@ const struct command commands[] = {
     {"sim", "try a server in a network that fails: stoa sim", &cmd_sim_argp, cmd_sim},
     {"bench", "load a server and measure it: stoa bench ADDR", &cmd_bench_argp, cmd_bench},
     {"doctor", "what is wrong with this machine's sockets", &cmd_doctor_argp, cmd_doctor},
+    {"top", "what is alive in a server: stoa top PATH", &cmd_top_argp, cmd_top},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -103,9 +104,10 @@ static int unknown(const char *word)
     if (nearest && least <= strlen(nearest->name) / 2)
         output_say("stoa", "there is no command %s; did you mean '%s'?", quoted, nearest->name);
     else
-        output_say("stoa",
-                   "there is no command %s; serve, connect, sim, bench and doctor are (stoa help)",
-                   quoted);
+        output_say(
+            "stoa",
+            "there is no command %s; serve, connect, sim, bench, doctor and top are (stoa help)",
+            quoted);
     return CODE_USAGE;
 }
 

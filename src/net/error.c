@@ -73,6 +73,7 @@ static const char *const verbs[VERB_COUNT] = {
     [VERB_SLEEP] = "sleep",
     [VERB_YIELD] = "yield",
     [VERB_OFFLOAD] = "offload",
+    [VERB_STATUS] = "status",
     [VERB_SIM_RUN] = "sim_run",
     [VERB_SIM_HOST] = "sim_host",
 };

@@ -68,6 +68,7 @@ enum verb {
     VERB_SLEEP,
     VERB_YIELD,
     VERB_OFFLOAD,
+    VERB_STATUS,
     VERB_SIM_RUN,
     VERB_SIM_HOST,
     VERB_COUNT,

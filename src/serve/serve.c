@@ -21,6 +21,7 @@
 #include "serve/run.h"
 #include "serve/running.h"
 #include "serve/share.h"
+#include "serve/status.h"
 #include "serve/worker.h"
 
 #include <errno.h>
@@ -289,6 +290,7 @@ static int arrange(struct server *sv)
 /* With room for so many workers.  0; -ENOMEM, -EAGAIN. */
 static int server_init(struct server *sv, struct worker *workers, int room)
 {
+    sv->backend = loop_here ? loop_here->ops->name : backend_choose(sv->o.backend)->name;
     sv->max_conns = sv->o.max_conns ? sv->o.max_conns : run_descriptors();
     int r = rules_init(&sv->rules, &sv->o, sv->max_conns, &sv->nconn);
 
@@ -341,7 +343,9 @@ static int serve(struct server *sv, int listener)
                       "options.count is for one listener, and the program was started with more");
     } else {
         running_add(sv);
+        status_enter(sv);
         r = loop_here ? serve_on_fiber(sv) : serve_on_threads(sv);
+        status_leave(sv);
         running_remove(sv);
     }
     server_fini(sv, room);

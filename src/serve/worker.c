@@ -430,6 +430,7 @@ static void listener_closes(struct worker *w)
 {
     if (w->listener < 0)
         return;
+    roll_set_listener(&w->roll, -1);
     stoa_close(w->listener);
     w->listener = -1;
     tell_over(w->server);
@@ -457,6 +458,7 @@ static int take_conns(struct worker *w)
         return 0;
     }
     limits_see_death(&w->server->rules, sock_at(w->listener));
+    roll_set_listener(&w->roll, w->listener);
     stoa_settimeout(w->listener, -1);
     int r = accept_clients(w);
 

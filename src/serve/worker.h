@@ -40,9 +40,11 @@ struct worker {
 };
 
 struct server {
+    struct list link; /* in status.c's list */
     void (*handler)(int conn, void *arg);
     void *arg;
     struct stoa_options o;
+    const char *backend; /* its name */
     unsigned max_conns;
     struct rules rules;
     struct watch watch;

@@ -52,9 +52,9 @@ load lib
 }
 
 @test "a word like none gets all commands proposed" {
-    refused 2 "serve, connect, sim, bench and doctor are" xyzzy
-    refused 2 "serve, connect, sim, bench and doctor are" ""
-    refused 2 "serve, connect, sim, bench and doctor are" "$(printf 'x%.0s' {1..5000})"
+    refused 2 "serve, connect, sim, bench, doctor and top are" xyzzy
+    refused 2 "serve, connect, sim, bench, doctor and top are" ""
+    refused 2 "serve, connect, sim, bench, doctor and top are" "$(printf 'x%.0s' {1..5000})"
 }
 
 @test "with its standard descriptors closed it still tells sockets from files" {
@@ -92,10 +92,11 @@ options() {
 }
 
 @test "every option of --help is completed, in every shell" {
-    is "serve's options" "$(options serve | wc -w)" 22
+    is "serve's options" "$(options serve | wc -w)" 23
     is "connect's options" "$(options connect | wc -w)" 17
     for shell in bash fish zsh; do "$STOA" --completion "$shell" >"$shell"; done
-    for command in serve connect; do
+    is "top's options" "$(options top | wc -w)" 3
+    for command in serve connect top; do
         for option in $(options $command); do
             grep -q -- "$command).* $option\b" bash
             grep -q -- "'$option[+=]*\[" zsh
