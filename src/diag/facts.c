@@ -325,7 +325,7 @@ int facts_of_process(struct facts *f, int pid)
     uint32_t *inodes;
     long n = owner_sockets(pid, &inodes);
 
-    for (size_t i = 0; n > 0 && i < f->nsocket; i++)
+    for (size_t i = 0; inodes && n > 0 && i < f->nsocket; i++)
         if (bsearch(&f->sockets[i].inode, inodes, (size_t)n, sizeof(*inodes), compare_inodes))
             f->sockets[i].pid = pid;
     free(inodes);

@@ -15,9 +15,9 @@
 enum { MS_PER_TICK = 10 };
 
 /* Hexadecimal words of 8 digits, as many as words. */
-static bool read_words(const char *digits, uint32_t *words, int n)
+static bool read_words(const char *digits, uint32_t *words, size_t n)
 {
-    for (int i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         if (sscanf(digits + 8 * i, "%8x", &words[i]) != 1)
             return false;
     return digits[8 * n] == '\0';
@@ -28,7 +28,7 @@ bool procnet_line(struct diag_socket *s, int family, int proto, const char *line
     char here[33], there[33];
     unsigned port, peer_port, state, timer, retransmits;
     unsigned long when;
-    int words = family == AF_INET ? 1 : 4;
+    size_t words = family == AF_INET ? 1 : 4;
 
     *s = (struct diag_socket){.family = (uint8_t)family, .proto = (uint8_t)proto};
     if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%x %32[0-9A-Fa-f]:%x %x %x:%x %x:%lx %x %u %*u %u", here,
