@@ -1,6 +1,6 @@
 /* bench/live.c - one line on a terminal, or a line a second in a pipe.
  *
- *     [########            ]  4 of 10 s  213,004/s  p50 231 us  p99 1.10 ms  max 3.2 ms  0 errors
+ *     [########            ] 4 of 10 s  213,004/s  0 errors  p50 231 us  p99 1.10 ms  max 3.2 ms
  *
  * Times are the last interval's; the rate, of the last tenth of a second or so.
  */
@@ -13,13 +13,26 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR = 20, LINE_ROOM = 320 };
+enum { BAR = 20, LINE_ROOM = 320, COLUMNS_USUAL = 80 };
+
+static const char AGAIN[] = "\r\033[K";
 
 void live_start(struct live *l, const struct plan *p, bool quiet)
 {
     *l = (struct live){.plan = p, .quiet = quiet, .terminal = isatty(STDERR_FILENO)};
+}
+
+/* Columns that the line may have: one that is longer could not be drawn over. */
+static size_t columns(void)
+{
+    struct winsize size;
+
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        return COLUMNS_USUAL;
+    return size.ws_col;
 }
 
 static void say(struct text *t, const char *text)
@@ -39,7 +52,8 @@ void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror
     l->last_answers = nanswer;
     l->last_seconds = seconds;
     text_init(&t, buf, sizeof(buf));
-    say(&t, "\r\033[K[");
+    say(&t, AGAIN);
+    say(&t, "[");
     for (int i = 0; i < BAR; i++)
         say(&t, i * whole < seconds * BAR ? "#" : " ");
     say(&t, "] ");
@@ -49,12 +63,13 @@ void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror
     say(&t, " s  ");
     say(&t, number_count(number, l->rate));
     say(&t, "/s");
-    say(&t, l->state);
     say(&t, "  ");
     say(&t, number_count(number, (double)nerror));
     say(&t, nerror == 1 ? " error" : " errors");
+    say(&t, l->state);
     l->drawn = true;
-    (void)output_all(STDERR_FILENO, t.buf, t.len);
+    size_t most = strlen(AGAIN) + columns() - 1;
+    (void)output_all(STDERR_FILENO, t.buf, t.len < most ? t.len : most);
 }
 
 static const char *time_or_dash(char *buf, const struct interval *i, uint64_t ns)
@@ -81,6 +96,6 @@ void live_interval(struct live *l, const struct series *s)
 void live_end(struct live *l)
 {
     if (l->drawn)
-        (void)output_all(STDERR_FILENO, "\r\033[K", 4);
+        (void)output_all(STDERR_FILENO, AGAIN, strlen(AGAIN));
     l->drawn = false;
 }
