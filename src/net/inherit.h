@@ -15,7 +15,8 @@
 #define INHERIT_OWN "own"
 
 /* The variable with the descriptor on which a predecessor is told that we listen. */
-#define INHERIT_TOLD "STOA_HANDOVER"
+#define INHERIT_TOLD    "STOA_HANDOVER"
+#define INHERIT_TOLD_IS "STOA_HANDOVER="
 
 /* One that nobody has taken yet, at this address (port 0: at any port), and of this type: its
  * descriptor, which is taken from now on.  -1: there is none. */

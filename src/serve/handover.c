@@ -131,7 +131,7 @@ static pid_t hand_over(char *const argv[], uint64_t ns, struct text *why)
 {
     struct successor s;
     struct bequest *list;
-    int n = copy_listeners(&list), r = n;
+    int n = copy_listeners(&list), r;
 
     if (n < 0)
         return n;

@@ -35,7 +35,7 @@
 #define END_NS     ((uint64_t)10 * 1000 * 1000 * 1000)
 #define EXIT_NS    ((uint64_t)1000 * 1000 * 1000) /* from the end of a process's files to its own */
 #define LOOK_MS    5
-#define BLIND_NS   (50 * 1000 * 1000)
+#define BLIND_NS   ((long)50 * 1000 * 1000)
 #define PID_DIGITS 12
 
 extern char **environ;
@@ -47,13 +47,13 @@ extern char **environ;
 enum { VARIABLES = 4 };
 
 static const char *const ours[] = {
-    "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "LISTEN_PIDFDID=", INHERIT_TOLD "="};
+    "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "LISTEN_PIDFDID=", INHERIT_TOLD_IS};
 
 struct environment {
     char **list; /* its entries are others', but for those below */
     char pid[sizeof("LISTEN_PID=") + PID_DIGITS];
     char fds[sizeof("LISTEN_FDS=") + PID_DIGITS];
-    char told[sizeof(INHERIT_TOLD "=") + PID_DIGITS];
+    char told[sizeof(INHERIT_TOLD_IS) + PID_DIGITS];
     char *names;
 };
 
@@ -104,7 +104,7 @@ static int environment_make(struct environment *e, const struct bequest *list, i
         return -ENOMEM;
     }
     snprintf(e->fds, sizeof(e->fds), "LISTEN_FDS=%d", n);
-    snprintf(e->told, sizeof(e->told), INHERIT_TOLD "=%d", INHERIT_FIRST + n);
+    snprintf(e->told, sizeof(e->told), "%s%d", INHERIT_TOLD_IS, INHERIT_FIRST + n);
     count = 0;
     for (char **entry = environ; entry && *entry; entry++)
         if (!is_ours(*entry))
@@ -264,7 +264,7 @@ int successor_await(struct successor *s, uint64_t ns)
 
         if (loop_stop_told())
             return -ECANCELED;
-        if (fds[1].fd < 0 && left_ns > BLIND_NS) /* nothing tells of a stop */
+        if (fds[1].fd < 0 && left_ns > (uint64_t)BLIND_NS) /* nothing tells of a stop */
             left = (struct timespec){.tv_nsec = BLIND_NS};
         ppoll(fds, 2, &left, NULL);
         int r = word_of(s);
