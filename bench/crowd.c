@@ -129,6 +129,12 @@ static void message(char *text, unsigned t, bool answer)
         *c = *c >= 'a' && *c <= 'f' ? (char)(*c - 'a' + 'A') : *c;
 }
 
+/* The t-th talker's. */
+static int *conn_of(unsigned t)
+{
+    return &conns[(size_t)t * ACTIVE_EACH];
+}
+
 static bool ask(unsigned t, uint64_t due_ns)
 {
     char text[MESSAGE];
@@ -136,7 +142,7 @@ static bool ask(unsigned t, uint64_t due_ns)
     talkers[t].asked++;
     talkers[t].due_ns = due_ns;
     message(text, t, false);
-    if (send(conns[t * ACTIVE_EACH], text, sizeof(text), MSG_NOSIGNAL) == MESSAGE)
+    if (send(*conn_of(t), text, sizeof(text), MSG_NOSIGNAL) == MESSAGE)
         return true;
     failed(errno);
     talkers[t].due_ns = 0;
@@ -147,7 +153,7 @@ static bool ask(unsigned t, uint64_t due_ns)
 static int hear(unsigned t, int flags)
 {
     char got[MESSAGE], want[MESSAGE];
-    ssize_t n = recv(conns[t * ACTIVE_EACH], got, sizeof(got), flags);
+    ssize_t n = recv(*conn_of(t), got, sizeof(got), flags);
 
     if (n <= 0)
         return (int)n;
@@ -166,8 +172,7 @@ static int watch_talkers(void)
     for (unsigned t = 0; t < ntalker; t++) {
         struct epoll_event e = {.events = EPOLLIN, .data.u32 = t};
 
-        if (conns[t * ACTIVE_EACH] >= 0 &&
-            epoll_ctl(epoll_fd, EPOLL_CTL_ADD, conns[t * ACTIVE_EACH], &e) < 0)
+        if (*conn_of(t) >= 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, *conn_of(t), &e) < 0)
             die("epoll_ctl");
     }
     return epoll_fd;
@@ -194,8 +199,8 @@ static unsigned hear_until(int epoll_fd, uint64_t until_ns, unsigned nwaiting)
                 printf("%ju,", (uintmax_t)(now - due_ns) / 1000);
             } else {
                 failed(r == 0 ? EPIPE : errno);
-                close(conns[t * ACTIVE_EACH]);
-                conns[t * ACTIVE_EACH] = -1;
+                close(*conn_of(t));
+                *conn_of(t) = -1;
                 talkers[t].due_ns = 0;
             }
             nwaiting -= due_ns != 0;
@@ -224,12 +229,12 @@ static void talk(double seconds)
         uint64_t due_ns = begin_ns + k * SECOND_NS / ntalker;
 
         nwaiting = hear_until(epoll_fd, due_ns, nwaiting);
-        if (conns[t * ACTIVE_EACH] >= 0 && talkers[t].due_ns == 0) {
+        if (*conn_of(t) >= 0 && talkers[t].due_ns == 0) {
             nwaiting += ask(t, due_ns);
             nasked++;
         }
     }
-    nwaiting = hear_until(epoll_fd, UINT64_MAX, nwaiting);
+    hear_until(epoll_fd, UINT64_MAX, nwaiting);
     close(epoll_fd);
     printf("0], \"asked\": %u, \"failed\": %u, \"why\": \"%s\"}\n", nasked, failures,
            failures ? strerror(first_failure) : "");
@@ -244,7 +249,7 @@ static void ask_all(void)
     unsigned n = 0;
 
     for (unsigned t = 0; t < ntalker; t++)
-        if (conns[t * ACTIVE_EACH] >= 0)
+        if (*conn_of(t) >= 0)
             n += ask(t, now_ns());
     printf("{\"asked\": %u}\n", n);
 }
