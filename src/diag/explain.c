@@ -56,17 +56,19 @@ void place_owner(struct text *t, const struct diag_owner *owner, uint32_t uid, u
     }
 }
 
-static void add_free(struct text *t, const struct port_facts *f)
+static void add_free(struct text *t, const struct port_place *p)
 {
-    if (!f->next_free)
+    uint16_t port = port_next_free(p);
+
+    if (!port)
         return;
     text_add(t, ": ");
-    text_add_number(t, f->next_free);
+    text_add_number(t, port);
     text_add(t, " is free");
 }
 
 /* Nobody listens, and yet the port is taken by what is left of the last server. */
-static void add_left_over(struct text *t, const struct port_facts *f, uint16_t port)
+static void add_left_over(struct text *t, const struct port_facts *f, const struct port_place *p)
 {
     uint64_t n = f->time_wait + f->connected;
 
@@ -76,18 +78,18 @@ static void add_left_over(struct text *t, const struct port_facts *f, uint16_t p
                        : " connections of the last server are ");
     if (f->connected) {
         text_add(t, "left: ");
-        place_owner(t, &f->owner, f->other.uid, port);
+        place_owner(t, &f->owner, f->other.uid, p->port);
         text_add(t, " has one; end it, or choose another port");
-        add_free(t, f);
+        add_free(t, p);
         return;
     }
     text_add(t, "in TIME_WAIT: the port frees in ");
     text_add_number(t, (f->time_wait_ms + 999) / 1000);
     text_add(t, " s; the last server, too, should have set SO_REUSEADDR: wait, run `stoa doctor "
                 "--free ");
-    text_add_number(t, port);
+    text_add_number(t, p->port);
     text_add(t, "`, or choose another port");
-    add_free(t, f);
+    add_free(t, p);
 }
 
 static bool port_in_use(struct text *t, const struct port_place *p)
@@ -101,7 +103,7 @@ static bool port_in_use(struct text *t, const struct port_place *p)
         return f.source != SOCKETS_NONE;
     }
     if (!f.held) {
-        add_left_over(t, &f, p->port);
+        add_left_over(t, &f, p);
         return true;
     }
     text_add(t, "port ");
@@ -113,7 +115,7 @@ static bool port_in_use(struct text *t, const struct port_place *p)
         socket_text(t, &f.holder, false);
     }
     text_add(t, "; stop it, or choose another port");
-    add_free(t, &f);
+    add_free(t, p);
     return true;
 }
 

@@ -273,7 +273,7 @@ static void look_at_owners(struct facts *f, const struct owner_wish *wishes, siz
         if (!known && owner_look(&f->owners[f->nowner], wishes[i].pid))
             f->nowner++;
     }
-    if (f->nowner)
+    if (f->owners)
         qsort(f->owners, f->nowner, sizeof(*f->owners), compare_pid);
 }
 

@@ -1,20 +1,25 @@
-/* port.c - one look at the sockets with this port, and a few above it for the one that is free.
+/* port.c - who has a port: its listener first, and only without one the rest of the machine.
  *
- * A free port is one that no socket has in any state, so it will do whatever the options of the
- * next bind(2).  Nothing is bound to try it.
+ * Listeners are few and have a table of their own.  What else may have the port (TIME_WAIT,
+ * connections of a server that is gone, sockets that are bound and idle) is in tables that the
+ * kernel walks as a whole: tens of milliseconds on a busy machine.
+ *
+ * Whether the next port is free is asked of bind(2) itself, on a socket that never listens and is
+ * closed at once: it knows all of those tables.
  */
 #include "diag/port.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { NEAR = 100 }; /* ports above that are looked at for a free one */
+enum { NEAR = 100 }; /* ports above that are tried for a free one */
 
 struct look {
     const struct port_place *place;
     struct port_facts *f;
-    uint64_t taken[NEAR / 64 + 1]; /* by place above place->port */
 };
 
 static bool is_held(const struct diag_socket *s)
@@ -44,20 +49,66 @@ static void note(struct port_facts *f, const struct diag_socket *s)
 static int look_at(void *arg, const struct diag_socket *s)
 {
     struct look *l = arg;
-    unsigned above = (unsigned)s->port - l->place->port;
 
-    if (above > 0 && above <= NEAR)
-        l->taken[above / 64] |= (uint64_t)1 << above % 64;
-    if (above == 0 && socket_overlaps(s, l->place->family, &l->place->addr, l->place->v6only))
+    if (socket_overlaps(s, l->place->family, &l->place->addr, l->place->v6only))
         note(l->f, s);
     return 0;
 }
 
-static uint16_t next_free(const struct look *l)
+static bool can_be_bound(const struct port_place *p, uint16_t port)
 {
-    for (unsigned above = 1; above <= NEAR && l->place->port + above <= UINT16_MAX; above++)
-        if (!(l->taken[above / 64] >> above % 64 & 1))
-            return (uint16_t)(l->place->port + above);
+    struct sockaddr_in6 six = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = p->addr};
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
+    bool is_four = p->family == AF_INET;
+    int yes = 1, only = p->v6only;
+    int fd =
+        socket(p->family, (p->proto == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return false;
+    memcpy(&four.sin_addr, &p->addr, sizeof(four.sin_addr));
+    if (p->proto == IPPROTO_TCP)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+    if (!is_four)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+    bool good = is_four ? bind(fd, (struct sockaddr *)&four, sizeof(four)) == 0
+                        : bind(fd, (struct sockaddr *)&six, sizeof(six)) == 0;
+    close(fd);
+    return good;
+}
+
+struct listened {
+    uint16_t above; /* than this port */
+    bool taken[NEAR + 1];
+};
+
+static int mark(void *arg, const struct diag_socket *s)
+{
+    struct listened *l = arg;
+
+    if (s->port > l->above && s->port - l->above <= NEAR)
+        l->taken[s->port - l->above] = true;
+    return 0;
+}
+
+/* With SO_REUSEADDR bind(2) lets two have a port that none of them listens at, so listeners are
+ * looked at before. */
+uint16_t port_next_free(const struct port_place *place)
+{
+    struct listened l = {.above = place->port};
+    struct sockdiag_wish wish = {
+        .proto = place->proto,
+        .states = place->proto == IPPROTO_TCP ? DIAG_BIT(DIAG_LISTEN) : DIAG_ALL,
+        .first = place->port,
+        .last = (uint16_t)(place->port > UINT16_MAX - NEAR ? UINT16_MAX : place->port + NEAR),
+    };
+
+    if (sockets_inet(&wish, mark, &l) == SOCKETS_NONE)
+        return 0;
+    for (unsigned i = 1; i <= NEAR && place->port + i <= UINT16_MAX; i++)
+        if (!l.taken[i] && can_be_bound(place, (uint16_t)(place->port + i)))
+            return (uint16_t)(place->port + i);
     return 0;
 }
 
@@ -75,16 +126,18 @@ void port_find_owner(struct port_facts *f, size_t links_max)
 int port_look(struct port_facts *f, const struct port_place *place, size_t links_max)
 {
     struct look l = {.place = place, .f = f};
-    struct sockdiag_wish wish = {
-        .proto = place->proto,
-        .states = DIAG_ALL,
-        .first = place->port,
-        .last = (uint16_t)(place->port > UINT16_MAX - NEAR ? UINT16_MAX : place->port + NEAR),
-    };
+    struct sockdiag_wish wish = {.proto = place->proto,
+                                 .states = DIAG_BIT(DIAG_LISTEN),
+                                 .first = place->port,
+                                 .last = place->port};
 
     memset(f, 0, sizeof(*f));
-    f->source = sockets_inet(&wish, look_at, &l);
-    f->next_free = f->source == SOCKETS_NONE ? 0 : next_free(&l);
+    f->source = SOCKETS_DIAG;
+    if (place->proto == IPPROTO_TCP)
+        f->source = sockets_inet(&wish, look_at, &l);
+    wish.states = DIAG_ALL & ~wish.states;
+    if (!f->held && f->source != SOCKETS_NONE)
+        f->source = sockets_inet(&wish, look_at, &l);
     port_find_owner(f, links_max);
     return f->held || f->time_wait || f->connected ? 0 : -ENOENT;
 }

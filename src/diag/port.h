@@ -25,11 +25,13 @@ struct port_facts {
     uint32_t time_wait_ms;    /* until the last of them is gone */
     size_t connected;         /* connections of the port that live */
     struct diag_socket other; /* one of them, the first that is owned */
-    uint16_t next_free;       /* the next port above that nobody has; 0: none near */
 };
 
 /* Look at all that is at a place.  links_max: owner_find()'s.  0; -ENOENT: nothing is there. */
 int port_look(struct port_facts *f, const struct port_place *place, size_t links_max);
+
+/* The next port above that can be bound to at that address; 0: none near. */
+uint16_t port_next_free(const struct port_place *place);
 
 /* Fill in who has f->holder, or else f->other. */
 void port_find_owner(struct port_facts *f, size_t links_max);
