@@ -97,7 +97,7 @@ static double amount(struct argp_state *state, const char *option, const char *a
     double n;
 
     if (!number_read(arg, least, most, &n))
-        argp_error(state, "%s %s: not a number from %.0f to %.0f; 100, 10k, 1.5M, 16KiB is one",
+        argp_error(state, "%s %s: not a number from %.15g to %.15g; 100, 10k, 1.5M, 16KiB is one",
                    option, arg, least, most);
     return n;
 }

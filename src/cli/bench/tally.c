@@ -23,8 +23,9 @@ void tally_fini(struct tally *t)
     free(t->ring);
 }
 
-void tally_start(struct tally *t, uint64_t now_ns)
+void tally_start(struct tally *t, uint64_t now_ns, uint64_t until_ns)
 {
+    t->until_ns = until_ns;
     t->now->start_ns = now_ns;
     t->last_ns = now_ns;
 }
@@ -66,7 +67,8 @@ void tally_give_back(struct tally *t)
 static void silence(struct tally *t, uint64_t asked_ns, uint64_t now_ns)
 {
     uint64_t from_ns = asked_ns > t->last_ns ? asked_ns : t->last_ns;
-    uint64_t ns = now_ns > from_ns ? now_ns - from_ns : 0;
+    uint64_t end_ns = now_ns < t->until_ns ? now_ns : t->until_ns;
+    uint64_t ns = end_ns > from_ns ? end_ns - from_ns : 0;
 
     if (ns >= STALL_NS)
         t->silence_ns += ns;

@@ -52,6 +52,7 @@ struct tally {
     uint64_t nconnect;
     uint64_t ncut; /* of the crowd, by the server */
     struct hist connect, lag;
+    uint64_t until_ns;
     uint64_t last_ns; /* when the last answer came */
     uint64_t silence_ns, longest_ns, longest_at_ns;
 
@@ -62,8 +63,8 @@ struct tally {
 int tally_init(struct tally *t);
 void tally_fini(struct tally *t);
 
-/* The run begins: interval 0. */
-void tally_start(struct tally *t, uint64_t now_ns);
+/* The run begins: interval 0.  After until_ns no message begins, and silence means nothing. */
+void tally_start(struct tally *t, uint64_t now_ns, uint64_t until_ns);
 
 /* The interval's time is over: go on to interval number, if the reader has left room. */
 void tally_turn(struct tally *t, uint64_t number, uint64_t now_ns);

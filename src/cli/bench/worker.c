@@ -157,7 +157,7 @@ static int load(void *worker)
         r = kind->open(w);
     gate(w);
     int64_t before_ns = thread_cpu_ns();
-    tally_start(&w->tally, w->run->start_ns);
+    tally_start(&w->tally, w->run->start_ns, atomic_load(&w->run->until_ns));
     if (r == 0)
         r = begin(w, kind);
     if (r == 0)
