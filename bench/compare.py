@@ -179,7 +179,7 @@ def parse():
                         help="stoa against raw_epoll alone, 5 rounds of 2 s")
     parser.add_argument("--quick", action="store_true", help="1 round of 0.4 s")
     parser.add_argument("--rounds", type=int, help="3")
-    parser.add_argument("--duration", type=float, help="of each server in a round, seconds (1)")
+    parser.add_argument("--duration", type=float, help="of each server in a round, seconds (0.8)")
     parser.add_argument("--warmup", type=float, default=0.2, help="seconds before (0.2)")
     parser.add_argument("--build", type=Path,
                         help="a build folder, taken as it is; the newest, brought up to date")
@@ -211,7 +211,7 @@ def parse():
 def settle(args):
     """What was not said follows from how it is compared."""
     args.pair = args.daily or args.lt or args.same or bool(args.server)
-    rounds, sec = (1, 0.4) if args.quick else (5, 2.0) if args.pair else (3, 1.0)
+    rounds, sec = (1, 0.4) if args.quick else (5, 2.0) if args.pair else (3, 0.8)
     args.rounds = rounds if args.rounds is None else args.rounds
     args.duration = sec if args.duration is None else args.duration
     args.scenario = args.scenario or (DAILY if args.pair else USUAL)

@@ -25,6 +25,7 @@ enum {
     PORT_FIRST = 1024,
     PORT_LAST = 65535,
     TRIES_MAX = 1000, /* ports in use, one after another */
+    LEAP = 4099,      /* past those of another generator that began where we did */
 };
 
 uint8_t stream_asked[PATTERN_LEN + STREAM_CHUNK];
@@ -63,7 +64,7 @@ static void bind_next(int fd)
 
     if (turn == 0)
         turn = (uint32_t)(now_ns() / 1000); /* not where the last run began */
-    for (int try = 0; try < TRIES_MAX; try++, turn++) {
+    for (int try = 0; try < TRIES_MAX; try++, turn += LEAP) {
         uint32_t host = 0x7f400001 + turn % SOURCES;
         uint32_t port = PORT_FIRST + turn / SOURCES % (PORT_LAST - PORT_FIRST + 1);
         struct sockaddr_in at = {.sin_family = AF_INET,
@@ -76,7 +77,7 @@ static void bind_next(int fd)
         if (errno != EADDRINUSE)
             fail("bind to 127.64.0.0/10: %s", strerror(errno));
     }
-    fail("%d ports in a row are in use", TRIES_MAX);
+    fail("%d ports that were tried are in use", TRIES_MAX);
 }
 
 int dial(const struct target *t, bool explicit_port)
