@@ -73,14 +73,14 @@ USUAL = ["c1", "c64", "c1k", "c9k", "pipe16", "big16k", "churn", "idle10k"]
 DAILY = ["c1", "c64", "c1k", "c9k", "big16k", "pipe16", "churn"]
 
 
-def measure(args, name, servers_):
+def measure(args, name, taking_part):
     """All rounds of a scenario.  Reports by server's name, for each round; and who failed, why."""
     scenario, rounds, failed = SCENARIOS[name], [], {}
     nturn = max(1, round(args.duration * 1000 / scenario.turn_ms))
     load = [*scenario.load.split(), "--warmup", str(args.warmup),
             "--duration", str(args.duration), "--slices", str(nturn)]
     for number in range(args.rounds):
-        there = [s for s in servers_ if s.name not in failed]
+        there = [s for s in taking_part if s.name not in failed]
         rounds.append(one_round(args, there, load, nturn, failed))
         if args.json:
             for server, counted in rounds[-1].items():
@@ -108,9 +108,9 @@ def scores(reports):
     return {server: statistics.median(values) for server, values in relative.items()}
 
 
-def summary(name, servers_, rounds, failed):
+def summary(name, taking_part, rounds, failed):
     """A row for each server: medians, and the ratios to the best of the yardsticks."""
-    there = [s for s in servers_ if s.name not in failed]
+    there = [s for s in taking_part if s.name not in failed]
     rounds = [{s.name: r[s.name] for s in there} for r in rounds]
     scored = [scores(r) for r in rounds]
     best = min((s.name for s in there if s.raw),
@@ -118,7 +118,7 @@ def summary(name, servers_, rounds, failed):
     return [row(name, s.name, best, [r[s.name] for r in rounds],
                 [r[s.name] / r[best] for r in scored]) if s in there else
             {"scenario": name, "server": s.name, "failed": failed[s.name]}
-            for s in servers_]
+            for s in taking_part]
 
 
 def row(name, server, best, reports, ratios):

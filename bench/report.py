@@ -227,9 +227,9 @@ def plot(table, taking_part, scenarios):
              "better.", 12, "#555555"),
     ]
     rows = by_place(table)
-    for number_, (name, scenario) in enumerate(scenarios.items()):
-        y = TOP + height * (number_ // COLUMNS)
-        x = LABEL + PANEL * (number_ % COLUMNS)
+    for place, (name, scenario) in enumerate(scenarios.items()):
+        y = TOP + height * (place // COLUMNS)
+        x = LABEL + PANEL * (place % COLUMNS)
         if x == LABEL:
             parts += names(taking_part, y, width)
         parts += panel(rows, taking_part, name, scenario, x, y)
