@@ -317,13 +317,10 @@ static enum backend_close way_to_close(struct stoa_sock *so)
  * reset (Linux 6.18, tcp_write_timeout() and tcp_probe_timer(): `alive`). */
 static void patient_end(struct stoa_sock *so)
 {
-    const struct backend_ops *ops = backend_here();
-    int most = 0, usual = RTO_MAX_CLOSED_MS;
-    socklen_t len = sizeof(most);
+    int usual = RTO_MAX_CLOSED_MS;
 
-    if (ops->getopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &most, &len) == 0 &&
-        most == RTO_MAX_SERVED_MS)
-        (void)ops->setopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &usual, sizeof(usual));
+    if (!atomic_load(&so->own_death))
+        (void)backend_here()->setopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &usual, sizeof(usual));
 }
 
 /* Close, whatever is open: nobody can begin anything on it any more. */
