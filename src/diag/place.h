@@ -5,8 +5,8 @@
 #include "diag/explain.h"
 #include "diag/port.h"
 
-/* How many descriptors of others an error's sentence is worth: some ten milliseconds. */
-#define EXPLAIN_LINKS_MAX 4096
+/* How many descriptors of others an error's sentence is worth: some tens of milliseconds. */
+#define EXPLAIN_LINKS_MAX 8192
 
 /* The address of an internet socket; false: it is none. */
 bool place_of(struct port_place *p, const struct sockaddr *sa, int type);
