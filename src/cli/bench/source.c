@@ -22,6 +22,9 @@ enum {
     TRIES_MAX = 1000, /* ports in use, one after another */
 };
 
+/* From a port in use to quite another one: those of an earlier run lie in a row. */
+static const uint32_t JUMP = 0x9e3779b9;
+
 static int bind_next(struct worker *w, int s)
 {
     if (w->source_turn == 0) /* not where the last run began, nor another worker */
@@ -38,6 +41,7 @@ static int bind_next(struct worker *w, int s)
             return 0;
         if (errno != EADDRINUSE)
             return -1;
+        w->source_turn += JUMP;
     }
     return -1;
 }
@@ -53,27 +57,47 @@ static int connect_from(struct worker *w, int s)
     return stoa_connect_sa(s, (const struct sockaddr *)&p->at.sa, p->at.len);
 }
 
-int worker_dial(struct worker *w)
+/* A connected socket; -1 with errno. */
+static int dial(struct worker *w)
 {
     const struct plan *p = w->plan;
+    int s = stoa_socket(p->at.sa.ss_family, p->datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
+
+    if (s < 0 || connect_from(w, s) == 0)
+        return s;
+    int error = errno;
+    stoa_close(s);
+    errno = error;
+    return -1;
+}
+
+/* The same; a source whose last connection there is in TIME_WAIT is exchanged for another. */
+static int dial_from_any(struct worker *w)
+{
+    int s = dial(w);
+
+    for (int i = 0; i < TRIES_MAX && s < 0 && errno == EADDRNOTAVAIL && w->plan->spread; i++) {
+        w->source_turn += JUMP;
+        s = dial(w);
+    }
+    return s;
+}
+
+int worker_dial(struct worker *w)
+{
     uint64_t began_ns = output_now_ns();
     struct stoa_scope scope;
-    int s;
 
-    stoa_within(&scope, p->timeout_sec);
-    s = stoa_socket(p->at.sa.ss_family, p->datagram ? SOCK_DGRAM : SOCK_STREAM, 0);
-    if (s < 0 || connect_from(w, s) < 0) {
-        int error = errno;
-        if (error != ECANCELED)
-            tally_fault(&w->tally, PHASE_CONNECT, error, stoa_errmsg());
-        if (s >= 0)
-            stoa_close(s);
-        stoa_leave(&scope);
-        errno = error;
-        return -1;
-    }
+    stoa_within(&scope, w->plan->timeout_sec);
+    int s = dial_from_any(w);
+    int error = errno;
+    if (s < 0 && error != ECANCELED)
+        tally_fault(&w->tally, PHASE_CONNECT, error, stoa_errmsg());
     stoa_leave(&scope);
-    stoa_settimeout(s, p->timeout_sec);
+    errno = error;
+    if (s < 0)
+        return -1;
+    stoa_settimeout(s, w->plan->timeout_sec);
     hist_add(&w->tally.connect, output_now_ns() - began_ns, 1);
     w->tally.nconnect++;
     return s;
