@@ -64,7 +64,7 @@ def known_peers(build):
         built("st", "C, cooperative threads: State Threads", debian("libst-dev")),
         built("go", "a goroutine for each connection", ("go", "version")),
         built("threads", "C, a thread of the system's for each connection", ("ldd", "--version")),
-        run("node", f"node {HERE}/peers/upper.mjs", "JavaScript, `stream.pipeline`",
+        run("node", f"node {HERE}/peers/upper.mjs", "JavaScript, events of a stream",
             ("node", "--version")),
         run("asyncio", f"/usr/bin/python3 {HERE}/peers/upper.py", "Python, asyncio's streams",
             ("/usr/bin/python3", "--version")),
