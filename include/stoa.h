@@ -526,9 +526,9 @@ STOA_API int stoa_dial(const char *to, const struct stoa_options *options);
  *
  * ":8081" serves IPv6 and IPv4, and IPv4 alone where the machine has no IPv6.  A
  * UNIX path has the mode 0600 and the stale file of a dead server is replaced; two
- * that start at once do not both win.  The port of a program that has just been killed
- * is waited for, a second or so.  A datagram address is bound only.  A socket at this address that
- * the program was started with (sd_listen_fds(3)) is taken instead: see stoa_hand_over().
+ * that start at once do not both win.  The port of a program that has just been killed is waited
+ * for, a second or so.  A datagram address is bound only.  A socket at this address that the
+ * program was started with (sd_listen_fds(3)) is taken instead: see stoa_hand_over().
  *
  * Returns a handle; -1 with errno as stoa_bind() and stoa_listen().
  * Context: thread, fiber.  As: Python socket.create_server; announce in dial(3) of Plan 9.
@@ -574,9 +574,9 @@ STOA_API int stoa_leave(struct stoa_scope *scope);
  * the call, the address, the cause and what to do.
  *
  * Costs nothing until asked for.  Then it looks, once, for what this machine knows: who holds
- * the port, who listens beside it, how many seconds of TIME_WAIT are left; some milliseconds,
- * without waiting.  Never NULL; "" when nothing has failed.  errno is left alone.
- * Valid until this thread asks again.  Context: thread, fiber.
+ * the port, who listens beside it, the seconds of TIME_WAIT left; some milliseconds, no waiting.
+ * Never NULL; "" when nothing has failed.  errno is left alone.  Valid until this thread asks
+ * again.  Context: thread, fiber.
  */
 STOA_API const char *stoa_errmsg(void);
 
@@ -597,5 +597,4 @@ STOA_API const char *stoa_version(void);
 #endif
 
 #include <stoa/serve.h>
-
 #endif
