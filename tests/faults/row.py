@@ -45,6 +45,7 @@ class Place:
     behind: str = ''  # the server behind a proxy
     stop_signal: str = 'TERM'
     reload_signal: str = ''  # asks for a new program, or a new configuration; '': none does
+    strict: str = ''  # for {strict}, where slow clients are to be cut
     udp: str = ''
     unix: str = ''
     client: str = ''
@@ -57,7 +58,7 @@ class Place:
         """The server's port, and what stands for the words in braces."""
         port = 4000 if self.alone else free_port()
         return {'port': port, 'dir': self.folder, 'path': os.path.join(self.folder, 'socket'),
-                'reload': ''}
+                'reload': '', 'strict': ''}
 
     def start(self, words=(), **how):
         """The server under test; what stands behind it is started first, and not measured."""

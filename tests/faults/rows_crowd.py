@@ -100,7 +100,7 @@ class Dripping(threading.Thread):
 
 @row(7, 'slowloris', 'others p99 < 5 ms beside 500; the slow ones are cut')
 def slowloris(at):
-    server = at.start()
+    server = at.start({'strict': at.strict})
     calm = part(visits(server, at.few(100, 500), 0.008)[0], .99)
     slow, _ = crowd(server.port, 500)
     drip = Dripping(slow)
