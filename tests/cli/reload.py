@@ -9,6 +9,7 @@ but for an event.  Its one argument is the folder of the build.  TAP.
 import fcntl
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -18,6 +19,8 @@ import tempfile
 import time
 import traceback
 
+# AddressSanitizer's words about stacks that it does not know.
+SANITIZER = re.compile(rb'==\d+==WARNING|False positive error|For details see')
 PATIENCE = 60
 BACKENDS = ['epoll', 'uring']
 KINDS = [[], ['--processes', '3']]
@@ -66,6 +69,8 @@ class Server:
                 assert more, f'the log ends before {name}'
                 self.log += more
             line, self.log = self.log.split(b'\n', 1)
+            if SANITIZER.match(line):
+                continue
             event = {'event': 'said', 'what': line.decode()}
             if line[:1] == b'{':
                 event = json.loads(line)
