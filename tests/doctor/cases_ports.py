@@ -2,6 +2,7 @@
 import errno
 import os
 import socket
+import tempfile
 
 from room import Skip, case, listen, setting
 
@@ -24,7 +25,7 @@ def port_held(room):
     assert f'(pid {pid}' in out and 'since' in out, out
 
 
-def time_wait():
+def time_wait(room):
     """A server without SO_REUSEADDR that closes first, and ends."""
     server = listen(('127.0.0.1', 8081), reuse=False)
     client = socket.create_connection(('127.0.0.1', 8081))
@@ -33,11 +34,12 @@ def time_wait():
     client.recv(1)
     client.close()
     server.close()
+    room.expect('port-time-wait', '1 in TIME_WAIT', ':8081')
 
 
 @case('a port nobody has, in TIME_WAIT')
 def port_time_wait(room):
-    time_wait()
+    time_wait(room)
     room.fails('bind 127.0.0.1:8081, with SO_REUSEADDR', lambda: bind(('127.0.0.1', 8081)))
     room.expect('port-time-wait', r'1 in TIME_WAIT, the last of them for \d+ s more; 8082 is free',
                 ':8081')
@@ -127,22 +129,21 @@ def nobody_listens(room):
 
 @case('a UNIX socket whose server is gone')
 def path_stale(room):
-    path = f'/tmp/stoa-doctor-{os.getpid()}.sock'
-    s = socket.socket(socket.AF_UNIX)
-    s.bind(path)
-    s.listen(5)
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        path = folder + '/server.sock'
+        s = socket.socket(socket.AF_UNIX)
+        s.bind(path)
+        s.listen(5)
         room.expect('path-held', rf'\(pid {os.getpid()},', 'unix:' + path)
         s.close()
         c = socket.socket(socket.AF_UNIX)
         room.fails('connect unix:/tmp/server.sock', lambda: c.connect(path))
         f = room.expect('path-stale', 'no process of this network has it bound', 'unix:' + path)
         assert f['do'] == 'rm ' + path, f
-    finally:
+        said = room.said_text
         os.unlink(path)
-    said = room.said_text
-    room.expect('path-missing', 'no file of that name', 'unix:' + path)
-    room.said_text = said.replace(path, '/tmp/server.sock')
+        room.expect('path-missing', 'no file of that name', 'unix:' + path)
+        room.said_text = said.replace(path, '/tmp/server.sock')
 
 
 @case('a connection with itself')

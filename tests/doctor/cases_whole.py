@@ -11,7 +11,8 @@ import struct
 import subprocess
 import threading
 
-from room import CASES, Skip, case, listen
+from cases_ports import time_wait
+from room import CASES, Skip, case
 
 
 @case('')
@@ -137,13 +138,7 @@ def watching(room):
 def asks_first(room):
     """On a terminal the answer decides."""
     import pty
-    server = listen(('127.0.0.1', 8081), reuse=False)
-    client = socket.create_connection(('127.0.0.1', 8081))
-    conn, _ = server.accept()
-    conn.close()
-    client.recv(1)
-    client.close()
-    server.close()
+    time_wait(room)
     for answer, code, word in ((b'n\n', 1, 'nothing was changed'), (b'y\n', 0, 'are forgotten')):
         near, far = pty.openpty()
         os.write(near, answer)

@@ -1,8 +1,8 @@
 """room.py - what a case of the doctor is given: a network of its own, programs in it, the doctor.
 
 A case is a function in cases_*.py.  It makes a real condition, says what a user sees of it, and
-expects a finding.  It runs in a process of its own, in a network and process namespace that end
-with it.
+expects a finding.  It runs in a network and a process namespace of its own, which end with it:
+what another case does to its descriptors is none of its findings.
 """
 import ctypes
 import errno
@@ -18,6 +18,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'faults'))
 from net import CLONE_NEWNET, lo_up  # noqa: E402
 
+CLONE_NEWNS, CLONE_NEWPID = 0x00020000, 0x20000000
 PATIENCE = 100  # seconds, for a finding to show itself on a busy machine
 CASES = {}
 
@@ -34,9 +35,16 @@ def case(title):
     return keep
 
 
-def own_network():
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) < 0:
-        raise Skip('no network namespace here')
+def own_place():
+    """A network and a list of processes of our own, in a child: this process waits for its end."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWNS) < 0:
+        raise Skip('no namespaces here')
+    pid = os.fork()
+    if pid:
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xff)
+    if libc.mount(b'proc', b'/proc', b'proc', 0, None) < 0:
+        raise Skip('no /proc of our own here')
     lo_up()
 
 
@@ -151,6 +159,13 @@ class Room:
                     self.said_text = f'**{name}** ({f["severity"]}), {text}'
                     return f
         raise AssertionError(f'no {name} with "{pattern}" in {json.dumps(last, indent=1)}')
+
+    def expect_none(self, name, *args, **how):
+        """The doctor does not find it; a busy machine may have troubles of its own."""
+        events = self.findings(*args, **how)
+        if name in {f.get('id') for f in events}:
+            raise AssertionError(f'{name} in {json.dumps(events, indent=1)}')
+        return events
 
     def end(self):
         for pid in self.children:

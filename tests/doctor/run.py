@@ -17,7 +17,7 @@ import cases_ports  # noqa: F401
 import cases_servers  # noqa: F401
 import cases_talk  # noqa: F401
 import cases_whole  # noqa: F401
-from room import CASES, Room, Skip, own_network
+from room import CASES, Room, Skip, own_place
 
 SKIPPED = 77
 PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../docs/doctor.md')
@@ -66,7 +66,7 @@ def one(name, stoa):
 def inside(name, stoa, out):
     room = Room(stoa)
     try:
-        own_network()
+        own_place()
         CASES[name][1](room)
         print(room.saw_text, room.said_text, f'{room.took:.2f}', sep='\n', file=out)
         return 0
