@@ -112,6 +112,9 @@ def peer_gone(room):
                     r'and again; 10.8.0.2:7001 has been tried [1-9]\d* times')
 
 
+HEADER, BODY = b'header: 10', b'body, which is longer'
+
+
 @case('every request takes 40 ms')
 def nagle(room):
     def answer(ready):
@@ -121,8 +124,8 @@ def nagle(room):
         have_ = b''
         while True:
             have_ += conn.recv(100)
-            while len(have_) >= 30:
-                have_ = have_[30:]
+            while len(have_) >= len(HEADER + BODY):
+                have_ = have_[len(HEADER + BODY):]
                 conn.send(b'ok')
 
     def ask(ready):
@@ -130,8 +133,8 @@ def nagle(room):
         took = []
         while True:
             begun = time.monotonic()
-            s.send(b'header: 10')
-            s.send(b'body, which is longer')
+            s.send(HEADER)
+            s.send(BODY)
             s.recv(2)
             took.append(time.monotonic() - begun)
             if len(took) == 9:
@@ -141,7 +144,7 @@ def nagle(room):
     room.child(answer)
     pid = room.child(ask)
     room.saw(f'a request and its answer take {os.read(hear, 20).decode()} ms', 0)
-    f = room.expect('nagle', rf'\(pid {pid}, .*with \d+ bytes held back .*acknowledgements/s')
+    f = room.expect('nagle', rf'\(pid {pid}, .*with [\d,]+ bytes held back .*acknowledgements/s')
     if 'not known' not in f['evidence']:
         assert 'TCP_NODELAY is off' in f['evidence'], f
 
