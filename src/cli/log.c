@@ -295,7 +295,7 @@ static struct kind kinds[KINDS]; /* under kinds_lock */
 static bool kind_passes(const char *what, uint64_t *nmore)
 {
     size_t len = strcspn(what, " ");
-    uint64_t now_ns = output_now_ns();
+    uint64_t now_ns;
     bool passes = true;
 
     for (int word = 1; word < KIND_WORDS && what[len]; word++)
@@ -303,6 +303,7 @@ static bool kind_passes(const char *what, uint64_t *nmore)
     *nmore = 0;
     len = len < KIND_ROOM ? len : KIND_ROOM - 1;
     pthread_mutex_lock(&kinds_lock);
+    now_ns = output_now_ns(); /* here: never before what another thread has told */
     for (struct kind *k = kinds; k < kinds + KINDS; k++) {
         if (k->word[0] && (strncmp(k->word, what, len) != 0 || k->word[len]))
             continue;

@@ -206,7 +206,8 @@ static void full_sentence(const struct server *sv, int r, struct text *t)
 static void tell_full(struct worker *w, int r)
 {
     struct server *sv = w->server;
-    uint64_t now_ns = backend_here()->now(), told_ns = atomic_load(&sv->full_told_ns);
+    uint64_t told_ns = atomic_load(&sv->full_told_ns);
+    uint64_t now_ns = backend_here()->now(); /* later than that, whoever told */
     char sentence[SENTENCE_MAX];
     struct text t;
 
