@@ -195,10 +195,16 @@ static void status_add(struct text *t, int status)
     if (WIFEXITED(status)) {
         text_add(t, "exit ");
         text_add_number(t, (uint64_t)WEXITSTATUS(status));
-    } else {
-        text_add(t, "killed by SIG");
-        text_add(t, sigabbrev_np(WTERMSIG(status)));
+        return;
     }
+    int sig = WTERMSIG(status);
+    const char *name = sigabbrev_np(sig); /* real-time signals have none */
+
+    text_add(t, name ? "killed by SIG" : "killed by signal ");
+    if (name)
+        text_add(t, name);
+    else
+        text_add_number(t, (uint64_t)sig);
 }
 
 static void reason_add(struct text *t, const struct visit *v, int error)

@@ -155,6 +155,13 @@ s.close()' "$PORT"
     is "what is left of its group" "$left" ""
 }
 
+@test "a program that a real-time signal ends is told of by its number" {
+    serve exec 'kill -40 $$' 127.0.0.1:0
+    say ''
+    log_line; log_line
+    has "$LINE" "killed by signal 40"
+}
+
 @test "a program that runs does not keep the worker from others" {
     serve exec 'read line; echo "$line"; cat' 127.0.0.1:0 --workers 1
     coproc first { exec "$STOA" connect "$ADDR" 3>&-; }
