@@ -81,30 +81,33 @@ static int set_option(struct backend_sock *b, int level, int option, int value)
     return backend_here()->setopt(b, level, option, &value, sizeof(value));
 }
 
-/* What connections inherit, and what costs nothing until SO_KEEPALIVE is on. */
 void limits_see_death(struct rules *r, struct stoa_sock *listener)
 {
-    struct backend_sock *b = &listener->b;
     int on = 0;
     socklen_t len = sizeof(on);
 
-    if (b->family == AF_UNIX || atomic_load(&r->sees_death) ||
-        backend_here()->getopt(b, SOL_SOCKET, SO_KEEPALIVE, &on, &len) < 0 || on)
-        return;
+    if (listener->b.family != AF_UNIX &&
+        backend_here()->getopt(&listener->b, SOL_SOCKET, SO_KEEPALIVE, &on, &len) == 0 && !on)
+        atomic_store(&r->sees_death, true);
+}
+
+/* All on the connection itself: it may have come before any worker had its listener. */
+static bool keep_alive(struct backend_sock *b)
+{
     (void)set_option(b, IPPROTO_TCP, TCP_KEEPIDLE, 60);
     (void)set_option(b, IPPROTO_TCP, TCP_KEEPINTVL, 10);
     (void)set_option(b, IPPROTO_TCP, TCP_KEEPCNT, 6);
-    atomic_store(&r->sees_death, true);
+    return set_option(b, SOL_SOCKET, SO_KEEPALIVE, 1) == 0;
 }
 
-/* A connection that stays: the rest of it. */
+/* A connection that stays. */
 static void see_death(struct guarded *g)
 {
     struct stoa_sock *so = sock_enter(g->who.conn);
 
     if (!so)
         return;
-    if (!atomic_load(&so->own_death) && set_option(&so->b, SOL_SOCKET, SO_KEEPALIVE, 1) == 0 &&
+    if (!atomic_load(&so->own_death) && keep_alive(&so->b) &&
         set_option(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_SERVED_MS) == 0)
         atomic_store_explicit(&so->served, true, memory_order_relaxed);
     sock_leave(so);

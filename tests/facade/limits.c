@@ -5,6 +5,8 @@
 #include "backends.h"
 
 #include <math.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #define REASONS 64
@@ -304,6 +306,16 @@ static int keepalive_of(int conn)
     return on;
 }
 
+/* Seconds of silence until an idle peer is asked, by TCP. */
+static int asked_after(int conn)
+{
+    int seconds = -1;
+    socklen_t len = sizeof(seconds);
+
+    EXPECT_OK(stoa_getsockopt(conn, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, &len));
+    return seconds;
+}
+
 static void until_watched(int conn)
 {
     while (!keepalive_of(conn))
@@ -321,6 +333,7 @@ static void say_watched(int conn, void *arg)
     EXPECT_EQ(stoa_recv(conn, &byte, 1, 0), 1);
     if (byte == 'w') {
         until_watched(conn);
+        EXPECT_EQ(asked_after(conn), 60);
     } else {
         EXPECT_OK(stoa_setsockopt(conn, SOL_SOCKET, SO_KEEPALIVE, &off, sizeof(off)));
         EXPECT_OK(stoa_sendall(conn, "o", 1, 0));
@@ -354,6 +367,32 @@ TEST(the_peer_of_who_stays_is_watched_unless_the_handler_does)
         ask_for(own, "x", '!');
         EXPECT_OK(stoa_close(own));
         EXPECT_OK(stoa_close(other));
+        server_join(&s);
+    }
+}
+
+/* Each has a listener of its own, and clients were in its queue before it had begun. */
+TEST(the_peers_of_all_workers_are_watched)
+{
+    EACH_BACKEND(b)
+    {
+        struct server s = {.handler = say_watched, .o = {.workers = 3}};
+        int c[24];
+
+        if (!server_start(&s, backends[b]))
+            continue;
+        for (int i = 0; i < 24; i++)
+            c[i] = dial_soon(s.at.c);
+        for (int i = 0; i < 24; i++)
+            EXPECT_OK(stoa_sendall(c[i], "w", 1, 0));
+        for (int i = 0; i < 24; i++) {
+            char byte = 0;
+
+            EXPECT_EQ(stoa_recv(c[i], &byte, 1, 0), 1);
+            EXPECT_EQ(byte, '!');
+            EXPECT_OK(stoa_close(c[i]));
+        }
+        EXPECT_OK(stoa_let_go());
         server_join(&s);
     }
 }
