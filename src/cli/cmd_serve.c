@@ -35,7 +35,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <stoa.h>
 #include <string.h>
@@ -474,21 +473,20 @@ static int tell_ready(void *arg)
 
 static int serve_alone(struct serve *s)
 {
-    int code = s->control ? control_begin(s->control) : CODE_OK;
+    int code = control_begin(0);
 
     if (code == CODE_OK)
         code = tell_ready(s);
     if (code == CODE_OK)
         code = serve_at(s, s->listener.socket);
-    control_end();
+    control_stop();
     return code == CODE_OK && stopped_by == SIGINT ? CODE_SIGNAL + SIGINT : code;
 }
 
 static int serve_in_process(unsigned i, int socket, void *arg)
 {
     struct serve *s = arg;
-    char path[STOA_ADDR_TEXT_MAX];
-    int code = CODE_OK;
+    int code;
 
     if (s->ready_fd >= 0)
         close(s->ready_fd);
@@ -496,13 +494,10 @@ static int serve_in_process(unsigned i, int socket, void *arg)
         s->options.max_conns = part_of_max_conns(s, i);
     if (!s->options.workers)
         s->options.workers = 1;
-    if (s->control) {
-        snprintf(path, sizeof(path), "%s.%u", s->control, i + 1);
-        code = control_begin(path);
-    }
+    code = control_begin(i);
     if (code == CODE_OK)
         code = serve_at(s, socket);
-    control_end();
+    control_stop();
     return code;
 }
 
@@ -567,8 +562,14 @@ static int serve(struct serve *s)
         code = open_listener(s);
     if (code)
         return code;
-    code = s->nprocess ? serve_by_processes(s, &stops) : serve_alone(s);
-    if (!handover_end())
+    if (s->control)
+        code = control_open(s->control, s->nprocess);
+    if (code == CODE_OK)
+        code = s->nprocess ? serve_by_processes(s, &stops) : serve_alone(s);
+    bool handed_over = handover_end();
+
+    control_end(handed_over);
+    if (!handed_over)
         listener_end(&s->listener);
     return code;
 }

@@ -4,6 +4,10 @@
  * mode is 0600, and who connects must be this server's user, or root (SO_PEERCRED): the mode
  * alone would not hold in a folder whose owner is another.
  *
+ * Of several processes the supervisor has all listeners: they outlive a crash, and at a handover the
+ * next one gets them with all others.  Until its predecessor has ended either of the two may
+ * answer.
+ *
  * Limits: one visitor at a time, with ANSWER_SECONDS to take the answer.
  */
 #include "cli/control.h"
@@ -25,9 +29,10 @@ static const char WHO[] = "stoa serve";
 static const double ANSWER_SECONDS = 2;
 static const long PAUSE_NS = 100000000; /* while there is no descriptor for a visitor */
 
-static struct listener listener;
+static struct listener *listeners; /* n of them; one for each process */
+static unsigned n;
+static int answers_at = -1; /* a handle; -1: nobody answers in this process */
 static pthread_t thread;
-static bool begun;
 
 static bool is_ours(int conn)
 {
@@ -55,7 +60,7 @@ static void *answer_all(void *arg)
 
     (void)arg;
     for (;;) {
-        int conn = stoa_accept(listener.socket, NULL);
+        int conn = stoa_accept(answers_at, NULL);
 
         if (conn >= 0)
             answer(conn);
@@ -66,35 +71,69 @@ static void *answer_all(void *arg)
     }
 }
 
-int control_begin(const char *path)
+/* 0; an exit code, and it has been said why. */
+static int open_at(struct listener *l, const char *at)
 {
     struct stoa_options options = {.size = sizeof(options)};
+    int code = listener_open_beside(l, at, &options);
+
+    if (code)
+        output_say(WHO, "--control: %s", l->why);
+    return code;
+}
+
+int control_open(const char *path, unsigned nprocess)
+{
     char at[STOA_ADDR_TEXT_MAX];
+    unsigned many = nprocess ? nprocess : 1;
 
-    snprintf(at, sizeof(at), "unix:%s", path);
-    int code = listener_open(&listener, at, &options, NULL);
-
-    if (code) {
-        output_say(WHO, "--control: %s", listener.why);
-        return code;
-    }
-    stoa_settimeout(listener.socket, -1);
-    errno = pthread_create(&thread, NULL, answer_all, NULL);
-    if (errno) {
-        output_say(WHO, "--control: no thread for it: %s", strerror(errno));
-        listener_end(&listener);
+    listeners = calloc(many, sizeof(*listeners));
+    if (!listeners) {
+        output_say(WHO, "--control: %s", strerror(errno));
         return CODE_FAILED;
     }
-    begun = true;
+    for (; n < many; n++) {
+        snprintf(at, sizeof(at), nprocess ? "unix:%s.%u" : "unix:%s", path, n + 1);
+        int code = open_at(&listeners[n], at);
+
+        if (code)
+            return code;
+    }
     return CODE_OK;
 }
 
-void control_end(void)
+int control_begin(unsigned i)
 {
-    if (!begun)
+    if (!n)
+        return CODE_OK;
+    for (unsigned k = 0; k < n; k++)
+        if (k != i)
+            stoa_close(listeners[k].socket);
+    answers_at = listeners[i].socket;
+    stoa_settimeout(answers_at, -1);
+    errno = pthread_create(&thread, NULL, answer_all, NULL);
+    if (errno == 0)
+        return CODE_OK;
+    output_say(WHO, "--control: no thread for it: %s", strerror(errno));
+    stoa_close(answers_at);
+    answers_at = -1;
+    return CODE_FAILED;
+}
+
+void control_stop(void)
+{
+    if (answers_at < 0)
         return;
-    listener_end(&listener);
-    stoa_close(listener.socket);
+    stoa_close(answers_at);
     pthread_join(thread, NULL);
-    begun = false;
+    answers_at = -1;
+}
+
+void control_end(bool handed_over)
+{
+    for (unsigned i = 0; !handed_over && i < n; i++)
+        listener_end(&listeners[i]);
+    free(listeners);
+    listeners = NULL;
+    n = 0;
 }

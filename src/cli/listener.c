@@ -90,28 +90,35 @@ static int look(struct listener *l)
     return 0;
 }
 
-int listener_open(struct listener *l, const char *at, const struct stoa_options *options,
-                  const char *next_free)
+static int open_at(struct listener *l, const char *at, bool given,
+                   const struct stoa_options *options, const char *next_free)
 {
-    struct stoa_options o = *options;
-    bool is_next = handover_is_next();
-
-    /* What our predecessor had for these words (port 0, --next-free), its listener knows. */
-    at = is_next ? "fd:3" : at;
-    *l = (struct listener){.given =
-                               handover_is_given() || (!is_next && strncasecmp(at, "fd:", 3) == 0)};
-    l->socket = stoa_announce(at, &o);
+    *l = (struct listener){.given = given, .socket = stoa_announce(at, options)};
     if (l->socket < 0) {
         int error = errno;
         int code = failed(l, at); /* the first address's failure is the one to tell */
         errno = error;
-        if (errno != EADDRINUSE || !next_free || take_next(l, at, &o, next_free) < 0)
+        if (errno != EADDRINUSE || !next_free || take_next(l, at, options, next_free) < 0)
             return code;
     }
     if (look(l) < 0)
         return failed(l, at);
     look_at_path(l);
     return 0;
+}
+
+int listener_open(struct listener *l, const char *at, const struct stoa_options *options,
+                  const char *next_free)
+{
+    if (handover_is_next()) /* what our predecessor had (port 0, --next-free), this knows */
+        return open_at(l, "fd:3", handover_is_given(), options, next_free);
+    return open_at(l, at, handover_is_given() || strncasecmp(at, "fd:", 3) == 0, options,
+                   next_free);
+}
+
+int listener_open_beside(struct listener *l, const char *at, const struct stoa_options *options)
+{
+    return open_at(l, at, handover_is_given(), options, NULL);
 }
 
 int listener_tell(const struct listener *l, int fd)

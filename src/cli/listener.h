@@ -19,7 +19,7 @@ struct listener {
     char why[SENTENCE_MAX]; /* what went wrong */
 };
 
-/* Announce at an address.
+/* Announce at an address: the server's own, before any other, for at a handover it is the first.
  *
  *   next_free  NULL; else, when the port is taken, the next free one is, and next_free
  *              begins the line on standard error that says so
@@ -27,6 +27,9 @@ struct listener {
  * 0, or an exit code (exitcode.h), with l->why. */
 int listener_open(struct listener *l, const char *at, const struct stoa_options *options,
                   const char *next_free);
+
+/* Announce at a further address.  0, or an exit code, with l->why. */
+int listener_open_beside(struct listener *l, const char *at, const struct stoa_options *options);
 
 /* Write the address and a newline to fd, and close it.  0, -1 with errno. */
 int listener_tell(const struct listener *l, int fd);

@@ -38,7 +38,8 @@ class Server:
         reads, writes = os.pipe()
         self.process = subprocess.Popen(
             [*start, self.program, 'serve', *handler, at.replace('{folder}', self.folder.name),
-             '--json', '--ready-fd', str(writes), *words], pass_fds=[writes, *pass_fds],
+             '--json', '--ready-fd', str(writes),
+             *(word.replace('{folder}', self.folder.name) for word in words)], pass_fds=[writes, *pass_fds],
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
             start_new_session=True)
         os.close(writes)
@@ -434,6 +435,26 @@ def activated_path(kind):
             assert os.path.exists(name)
 
 
+def control(kind):
+    """Its paths are handed over, too: they are there all the time, and removed in the end."""
+    with Server('127.0.0.1:0', '--control', '{folder}/control', *kind) as server:
+        paths = [os.path.join(server.folder.name, 'control' + number)
+                 for number in (['.1', '.2', '.3'] if kind else [''])]
+
+        def shown():
+            tops = [subprocess.run([TOOL, 'top', name, '--json'], capture_output=True, check=False,
+                                   timeout=PATIENCE).stdout for name in paths]
+            return all(b'"event":"server"' in top for top in tops)
+
+        until(shown, 'stoa top sees nothing')
+        pid = server.reload()
+        assert server.ended() == 0
+        until(shown, 'stoa top does not see the new one')
+        assert server.serves()
+        end(pid)
+        assert not any(os.path.exists(name) for name in paths)
+
+
 def bad_notify_socket():
     with Server('127.0.0.1:0', env={'NOTIFY_SOCKET': '/no/such/socket'}) as server:
         assert server.serves()
@@ -456,6 +477,7 @@ def main(build):
     for kind, words in named:
         tests += [
             (f'{words}a path is the new one\'s', path, kind),
+            (f'{words}stoa top sees the new one', control, kind),
             (f'{words}a program that fails changes nothing', fails, kind),
             (f'{words}a second SIGUSR2 meanwhile is told', twice, kind),
             (f'{words}SIGTERM meanwhile ends both', stopped, kind),
