@@ -16,7 +16,7 @@
  * of the listener, too, and who comes later is refused.
  *
  * At SIGUSR2 the next supervisor gets all listeners (handover.h).  A helper waits for it, for
- * crashes are to be seen meanwhile.  Then a second pipe tells the processes to let go.
+ * crashes are to be seen meanwhile.  Then a byte in a second pipe tells the processes to let go.
  *
  * What holds: the supervisor starts no thread, so a fork copies nothing that is half done.
  *
@@ -71,8 +71,8 @@ struct supervisor {
     bool own; /* each process has a listener of its own */
     int hold; /* the pipe's writing end; -1: the processes have been told to stop */
     int held; /* its reading end */
-    int keep; /* the same of a second pipe; -1: the processes have been told to let go */
-    int kept;
+    int tell; /* a second pipe's writing end: a byte in it tells the processes to let go */
+    int told;
     pid_t helper;    /* waits for the next supervisor; 0: there is none */
     int helper_says; /* struct outcome, when it ends */
     bool handed_over;
@@ -93,16 +93,18 @@ static void listener_closes(struct process *p)
  * In a process that serves
  * ---------------------------------------------------------------------- */
 
-/* Both pipes end, and nothing comes by them. */
+/* The first pipe ends.  In the second there is a byte, which nobody takes, so that all see it; its
+ * end alone says nothing: when the supervisor dies, each empties its own queue. */
 static void *await_end(void *arg)
 {
     const struct supervisor *s = arg;
-    struct pollfd ends[] = {{.fd = s->held, .events = POLLIN}, {.fd = s->kept, .events = POLLIN}};
+    struct pollfd ends[] = {{.fd = s->held, .events = POLLIN}, {.fd = s->told, .events = POLLIN}};
 
     while (!ends[0].revents) {
         if (poll(ends, 2, -1) < 0 || !ends[1].revents)
             continue;
-        stoa_let_go();
+        if (ends[1].revents & POLLIN)
+            stoa_let_go();
         ends[1] = (struct pollfd){.fd = -1};
     }
     stoa_stop();
@@ -113,8 +115,7 @@ static void ends_close(struct supervisor *s)
 {
     if (s->hold >= 0)
         close(s->hold);
-    if (s->keep >= 0)
-        close(s->keep);
+    close(s->tell);
 }
 
 static int be_process(struct supervisor *s, unsigned i)
@@ -305,8 +306,7 @@ static void process_ended(struct supervisor *s, unsigned i, int status)
 static void let_go(struct supervisor *s)
 {
     s->handed_over = true;
-    close(s->keep);
-    s->keep = -1;
+    (void)!write(s->tell, "", 1); /* an empty pipe has room for it */
     listeners_close(s);
     for (unsigned i = 0; i < s->plan->nprocess; i++)
         s->process[i].due_ns = NEVER_NS;
@@ -525,8 +525,8 @@ static int prepare(struct supervisor *s)
         return -1;
     s->held = stop[0];
     s->hold = stop[1];
-    s->kept = go[0];
-    s->keep = go[1];
+    s->told = go[0];
+    s->tell = go[1];
     return 0;
 }
 

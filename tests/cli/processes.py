@@ -236,6 +236,27 @@ def no_orphans(build, at, backend):
         assert not answers(s)
 
 
+def queue_of_an_orphan(build, backend):
+    """Who is in the queue when the supervisor dies is served, for no other will do it."""
+    with Server(build, '127.0.0.1:0', '--processes', '1', '--max-conns', '1',
+                '--backend', backend) as server:
+        guest = server.connect()
+        assert answers(guest)
+        queued = [server.connect() for _ in range(10)]
+        for s in queued:
+            s.sendall(b'queued')
+        server.process.kill()
+        assert server.ended() == -signal.SIGKILL
+        guest.close()
+        while queued:
+            ready = select.select(queued, [], [], PATIENCE)[0]
+            assert ready, f'{len(queued)} wait for ever'
+            for s in ready:
+                assert s.recv(100) == b'QUEUED'
+                s.close()
+                queued.remove(s)
+
+
 def signals_to_all(build):
     """A terminal's ctrl-C, or a service manager's SIGTERM, reaches the processes, too."""
     with Server(build, '127.0.0.1:0', '--processes', '2') as server:
@@ -334,6 +355,8 @@ def main(build):
                                  (path, signal.SIGKILL)]]
         tests += [(f'{backend}, {at[:4]}: without the supervisor nobody serves', no_orphans, at,
                    backend) for backend in BACKENDS for at in ('127.0.0.1:0', path)]
+        tests += [(f'{backend}: who is in the queue when the supervisor dies is served',
+                   queue_of_an_orphan, backend) for backend in BACKENDS]
         tests += [(f'{backend}: a crash during a stop loses nobody in the queue', crash_in_stop,
                    backend) for backend in BACKENDS]
         tests += [(f'a second {sig.name} ends all at once', second_signal, sig, 128 + sig)
