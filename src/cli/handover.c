@@ -30,7 +30,7 @@ enum state { STATE_NONE, STATE_UNDER_WAY, STATE_DONE };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static enum state state; /* under lock, as the two below */
-static pid_t successor;  /* when it is done */
+static pid_t successor;  /* who serves in our place, also before all have been told; 0: nobody */
 static bool over;        /* no more begins */
 
 /* Are these variables about us? */
@@ -78,18 +78,18 @@ void handover_tell_failed(const char *why, bool serves_on)
 
 void handover_tell_done(pid_t pid)
 {
-    log_handed_over(pid);
-    notify("MAINPID=%d\nREADY=1", pid);
     pthread_mutex_lock(&lock);
     successor = pid;
     pthread_mutex_unlock(&lock);
+    log_handed_over(pid);
+    notify("MAINPID=%d\nREADY=1", pid);
     set_state(STATE_DONE);
 }
 
 void handover_tell_stopping(void)
 {
     pthread_mutex_lock(&lock);
-    bool ours = state != STATE_DONE;
+    bool ours = !successor;
     pthread_mutex_unlock(&lock);
     if (ours)
         notify("STOPPING=1");
@@ -111,10 +111,10 @@ bool handover_may_begin(void)
 {
     pthread_mutex_lock(&lock);
     bool may = state == STATE_NONE && !over;
-    if (state == STATE_UNDER_WAY)
-        output_say(WHO, "SIGUSR2: a new process has been started already, and is waited for");
-    if (state == STATE_DONE)
+    if (successor)
         output_say(WHO, "SIGUSR2: process %d has taken over already", successor);
+    else if (state == STATE_UNDER_WAY)
+        output_say(WHO, "SIGUSR2: a new process has been started already, and is waited for");
     if (may)
         state = STATE_UNDER_WAY;
     pthread_mutex_unlock(&lock);
@@ -136,8 +136,7 @@ void handover_begin(void)
         pthread_detach(thread);
         return;
     }
-    output_say(WHO, "SIGUSR2: no thread to hand over: %s", strerror(errno));
-    set_state(STATE_NONE);
+    handover_tell_failed("SIGUSR2: there is no thread to hand over with", true);
 }
 
 bool handover_end(void)
