@@ -180,28 +180,6 @@ static bool ask(const struct guarded *g, struct tcp_info *info)
     return r == 0 && len >= offsetof(struct tcp_info, tcpi_bytes_retrans);
 }
 
-static void look(struct limits *l, struct guarded *g)
-{
-    struct rules *r = l->rules;
-    const struct times *t = is_full(r, 90) ? &r->pressed : &r->at_ease;
-    uint64_t now_ns = clock_ns();
-    struct tcp_info info = {0};
-
-    if (!g->stays && atomic_load_explicit(&r->sees_death, memory_order_relaxed))
-        see_death(g);
-    g->stays = true;
-    if (!ask(g, &info))
-        return;
-    struct verdict v = judge(g, t, &info, now_ns);
-    if (v.at_ns > now_ns) {
-        wheel_add(&l->wheel, &g->due, v.at_ns);
-        return;
-    }
-    g->cut = v.why;
-    atomic_fetch_add(&r->ncut, 1);
-    group_cancel_fiber(g->who.fiber);
-}
-
 static uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -217,6 +195,32 @@ static uint64_t first_due(const struct guarded *g, const struct times *t)
     if (!g->stays && atomic_load_explicit(&r->sees_death, memory_order_relaxed))
         ns = least(ns, STAYS_NS);
     return later(g->who.came_ns, ns);
+}
+
+static void look(struct limits *l, struct guarded *g)
+{
+    struct rules *r = l->rules;
+    const struct times *t = is_full(r, 90) ? &r->pressed : &r->at_ease;
+    uint64_t now_ns = clock_ns();
+    struct tcp_info info = {0};
+
+    if (!g->stays && atomic_load_explicit(&r->sees_death, memory_order_relaxed))
+        see_death(g);
+    g->stays = true;
+    if (first_due(g, t) == WHEEL_NEVER) { /* nothing can be overdue: TCP need not be asked */
+        wheel_add(&l->wheel, &g->due, WHEEL_NEVER);
+        return;
+    }
+    if (!ask(g, &info))
+        return;
+    struct verdict v = judge(g, t, &info, now_ns);
+    if (v.at_ns > now_ns) {
+        wheel_add(&l->wheel, &g->due, v.at_ns);
+        return;
+    }
+    g->cut = v.why;
+    atomic_fetch_add(&r->ncut, 1);
+    group_cancel_fiber(g->who.fiber);
 }
 
 /* Pressure has begun or ended: other times hold for all. */
