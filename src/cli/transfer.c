@@ -29,6 +29,7 @@
 #include "cli/progress.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -36,6 +37,7 @@
 #include <stoa.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -109,10 +111,14 @@ static int show(struct transfer *t, struct failure *f, enum show_way way, const 
  * Standard input to the peer
  * ---------------------------------------------------------------------- */
 
-/* Nobody is left at the other end.  Was there more to be taken? */
+/* Nobody is left at the other end.  Was there more to be taken?  What we sent just before we heard
+ * of its end may have come there after it: then it was never acknowledged (tcp(7), SIOCOUTQ). */
 static void peer_gone(struct transfer *t)
 {
-    if (!t->sent_after_end)
+    int unacknowledged = 0;
+
+    (void)ioctl(stoa_fileno(t->s->socket), SIOCOUTQ, &unacknowledged);
+    if (!t->sent_after_end && unacknowledged == 0)
         return;
     t->sending.error = ECONNRESET;
     snprintf(t->sending.why, sizeof(t->sending.why), "%s has gone, and not taken all that was sent",
