@@ -5,6 +5,7 @@
  */
 #include "backends.h"
 #include "netns.h"
+#include "procns.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -15,6 +16,13 @@
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+
+/* A look ends at so many descriptors (EXPLAIN_LINKS_MAX of diag/place.h), and on a busy machine
+ * others have more of them. */
+__attribute__((constructor)) static void begin(void)
+{
+    among_ourselves();
+}
 
 /* -------------------------------------------------------------------------
  * Another program
