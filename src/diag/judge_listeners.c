@@ -138,7 +138,9 @@ static void restart(struct judgement *j, size_t k)
     const struct diag_socket *s = &j->now->sockets[j->now->listeners[k]];
     const struct diag_socket *other = s->pid ? sharer(j->now, k) : NULL;
     const struct diag_owner *who = other ? facts_who(j->now, other->pid) : NULL;
+    char program[4 * OWNER_PROGRAM_MAX];
     struct finding *f;
+    struct text t;
 
     if (!other || !who)
         return;
@@ -149,11 +151,13 @@ static void restart(struct judgement *j, size_t k)
     f->weight = s->receive + other->receive;
     FINDING_SAY(f->subject, "%s", judge_address(s, false).c);
     judge_whose(j, f, s->pid, s->uid);
+    text_init(&t, program, sizeof(program));
+    text_add_escaped(&t, who->program, strlen(who->program), "");
     FINDING_SAY(
         f->evidence,
         "it shares the port with %s (pid %d), each with a queue of its own: %u and %u wait in "
         "them; net.ipv4.tcp_migrate_req is 0",
-        who->program, who->pid, s->receive, other->receive);
+        program, who->pid, s->receive, other->receive);
     judge_setting(f, "1", "0");
 }
 

@@ -16,7 +16,8 @@ static uint64_t cpu_before(const struct judgement *j, int pid, uint64_t otherwis
 
 static void descriptors(struct judgement *j, const struct diag_process *p)
 {
-    uint64_t cpu_ms = p->cpu_ms - cpu_before(j, p->who.pid, p->cpu_ms);
+    uint64_t before = cpu_before(j, p->who.pid, p->cpu_ms);
+    uint64_t cpu_ms = p->cpu_ms > before ? p->cpu_ms - before : 0; /* less: another has its pid */
     uint64_t percent = j->ms ? cpu_ms * 100 / j->ms : 0;
     bool full = p->nfd + FULL_LEFT >= p->soft;
     struct finding *f;

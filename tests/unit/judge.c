@@ -529,6 +529,41 @@ TEST(addresses_that_meet_as_bind_has_it)
 }
 
 /* -------------------------------------------------------------------------
+ * What is told must be so, and harmless
+ * ---------------------------------------------------------------------- */
+
+TEST(a_program_s_name_is_harmless_wherever_it_is_told)
+{
+    static struct diag_owner owners[] = {{.pid = 7, .program = "server", .user = "amy"},
+                                         {.pid = 8, .program = "a\033[2J", .user = "amy"}};
+    struct diag_socket other = tcp(DIAG_LISTEN, 8081, 9);
+    struct machine m;
+
+    healthy(&m);
+    other.pid = 8;
+    add_both(&m, other);
+    m.now.owners = owners;
+    m.now.nowner = 2;
+    const struct finding *f = find(&m, KIND_RESTART_LOSS);
+    expect(__LINE__, f, SEVERITY_NOTE, "a\\x1b[2J (pid 8)");
+    EXPECT(!strchr(f->evidence, '\033'));
+    end(&m);
+}
+
+TEST(a_process_that_has_another_s_number_has_used_no_time)
+{
+    struct machine m;
+
+    healthy(&m);
+    m.was.ncrowded = m.now.ncrowded = 1;
+    m.was.crowded[0] = m.now.crowded[0] =
+        (struct diag_process){.who.pid = 9, .nfd = 64, .soft = 64, .hard = 64, .cpu_ms = 5000};
+    m.now.crowded[0].cpu_ms = 10;
+    expect(__LINE__, find(&m, KIND_DESCRIPTORS), SEVERITY_FAILING, " 0 % of a processor");
+    end(&m);
+}
+
+/* -------------------------------------------------------------------------
  * One port, one path
  * ---------------------------------------------------------------------- */
 
