@@ -16,7 +16,7 @@
 /* Settings; 0 where the kernel has not that one. */
 struct facts_settings {
     struct machine_range range;
-    char reserved[256]; /* ip_local_reserved_ports as it is written */
+    char reserved[1024]; /* ip_local_reserved_ports as it is written */
     uint64_t somaxconn;
     uint64_t syn_backlog;
     uint64_t syncookies;

@@ -70,6 +70,27 @@ void judge_setting(struct finding *f, const char *value, const char *old)
     FINDING_SAY(f->undo, "sysctl -w %s=\"%s\"", setting, old);
 }
 
+/* Writing that setting replaces all of it, so a list that is too long is not proposed in part. */
+void judge_reserve(const struct judgement *j, struct finding *f, uint16_t port)
+{
+    const char *have = j->now->set.reserved;
+    size_t len = strlen(have);
+    struct text t;
+    char value[sizeof(f->value)];
+
+    text_init(&t, value, sizeof(value));
+    text_add(&t, have);
+    text_add(&t, len ? "," : "");
+    text_add_number(&t, port);
+    if (!t.cut)
+        judge_setting(f, value, have);
+    else
+        FINDING_SAY(f->act,
+                    "add %u to net.ipv4.ip_local_reserved_ports, whose list is too long to be "
+                    "shown here: what is written replaces all of it",
+                    port);
+}
+
 /* Counters and queues of sock_diag are not in /proc/net. */
 static void tell_blindness(struct judgement *j)
 {

@@ -56,4 +56,7 @@ struct judge_name judge_address(const struct diag_socket *s, bool peer);
 /* What --apply would write, and the lines to type. */
 void judge_setting(struct finding *f, const char *value, const char *old);
 
+/* The same for one more port in net.ipv4.ip_local_reserved_ports, beside those that it has. */
+void judge_reserve(const struct judgement *j, struct finding *f, uint16_t port);
+
 #endif

@@ -189,7 +189,6 @@ static void in_range(struct at_port *p)
     const struct facts_settings *set = &p->j.now->set;
     const struct machine_range *r = &set->range;
     uint16_t port = p->place->at.port;
-    char value[160];
     struct finding *f;
 
     if (port < r->first || port > r->last || machine_count_ports(set->reserved, port, port))
@@ -202,8 +201,7 @@ static void in_range(struct at_port *p)
                 "connect(2) chooses from %u to %u (net.ipv4.ip_local_port_range), and %u is not in "
                 "net.ipv4.ip_local_reserved_ports",
                 r->first, r->last, port);
-    snprintf(value, sizeof(value), "%.140s%s%u", set->reserved, set->reserved[0] ? "," : "", port);
-    judge_setting(f, value, set->reserved);
+    judge_reserve(&p->j, f, port);
 }
 
 void judge_place(const struct facts *now, const struct judge_place *place, struct findings *out)

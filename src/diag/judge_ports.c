@@ -58,7 +58,8 @@ static void exhausted(struct judgement *j, const struct diag_socket *one, uint64
                 finding_digits(n).c, finding_digits(have).c, finding_digits(waits).c,
                 j->now->set.tw_reuse);
     snprintf(old, sizeof(old), "%u %u", r->first, r->last);
-    snprintf(wide, sizeof(wide), "%u 60999", r->first > 10000 ? 10000 : r->first);
+    snprintf(wide, sizeof(wide), "%u %u", r->first > 10000 ? 10000 : r->first,
+             r->last < 60999 ? 60999 : r->last);
     if (r->first > 10000 || r->last < 60999) {
         FINDING_SAY(f->act,
                     "keep connections and use them again; or sysctl -w "
@@ -132,9 +133,9 @@ static void time_waits(struct judgement *j)
 static void met_itself(struct judgement *j, const struct diag_socket *s)
 {
     const struct machine_range *r = &j->now->set.range;
-    const char *have = j->now->set.reserved;
-    char reserve[160];
     struct finding *f;
+    struct text t;
+    char reserve[256];
 
     if (s->state != DIAG_ESTABLISHED || s->port != s->peer_port ||
         memcmp(&s->addr, &s->peer, sizeof(s->addr)) != 0 || s->proto != IPPROTO_TCP)
@@ -149,12 +150,13 @@ static void met_itself(struct judgement *j, const struct diag_socket *s)
         f->evidence,
         "both its ends are %s; connect(2) chooses from %u to %u (net.ipv4.ip_local_port_range)",
         judge_address(s, false).c, r->first, r->last);
-    snprintf(reserve, sizeof(reserve), "%.140s%s%u", have, have[0] ? "," : "", s->port);
-    FINDING_SAY(f->act,
-                "end that program; give the server a port below %u, or sysctl -w "
-                "net.ipv4.ip_local_reserved_ports=%s",
-                r->first, reserve);
-    judge_setting(f, reserve, j->now->set.reserved);
+    judge_reserve(j, f, s->port);
+    snprintf(reserve, sizeof(reserve), "%.255s", f->act);
+    text_init(&t, f->act, sizeof(f->act));
+    text_add(&t, "end that program; give the server a port below ");
+    text_add_number(&t, r->first);
+    text_add(&t, ", or ");
+    text_add(&t, reserve);
 }
 
 void judge_ports(struct judgement *j)

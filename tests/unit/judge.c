@@ -223,6 +223,23 @@ TEST(ports)
     });
 }
 
+/* What is proposed must not take away what there is. */
+TEST(a_wider_range_of_ports_is_wider_at_both_ends)
+{
+    struct machine m;
+    const struct finding *f;
+
+    healthy(&m);
+    m.now.set.range = (struct machine_range){.first = 65000, .last = 65099};
+    for (uint16_t i = 0; i < 85; i++)
+        add(&m.now, tcp(DIAG_TIME_WAIT, (uint16_t)(65000 + i), 0));
+    f = find(&m, KIND_PORTS_EXHAUSTED);
+    expect(__LINE__, f, SEVERITY_WARNING, "85 of 100 local ports");
+    EXPECT_STR(f->value, "10000 65099");
+    EXPECT_STR(f->undo, "sysctl -w net.ipv4.ip_local_port_range=\"65000 65099\"");
+    end(&m);
+}
+
 /* Connections to different places do not take each other's ports. */
 TEST(ports_are_counted_for_each_destination)
 {
@@ -604,5 +621,27 @@ TEST(a_port)
     EXPECT_STR(at_port(&m, 45008, KIND_PORT_IN_RANGE)->value, "1,2-3,45008");
     FINDING_SAY(m.now.set.reserved, "45000-46000");
     EXPECT(!at_port(&m, 45008, KIND_PORT_IN_RANGE));
+    end(&m);
+}
+
+/* A list that is cut would free ports that somebody has reserved. */
+TEST(a_long_list_of_reserved_ports_is_not_cut)
+{
+    struct machine m;
+    const struct finding *f;
+    struct text t;
+
+    healthy(&m);
+    add(&m.now, tcp(DIAG_LISTEN, 45008, 6));
+    text_init(&t, m.now.set.reserved, sizeof(m.now.set.reserved));
+    for (uint64_t i = 0; i < 30; i++) {
+        text_add(&t, i ? "," : "");
+        text_add_number(&t, 20000 + 2 * i);
+    }
+    f = at_port(&m, 45008, KIND_PORT_IN_RANGE);
+    expect(__LINE__, f, SEVERITY_NOTE, "is not in net.ipv4.ip_local_reserved_ports");
+    EXPECT_STR(f->value, "");
+    EXPECT_STR(f->undo, "");
+    EXPECT(strstr(f->act, "add 45008 to"));
     end(&m);
 }
