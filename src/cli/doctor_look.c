@@ -90,8 +90,8 @@ static void fill_place(struct judge_place *p, const struct stoa_addr *a)
         p->at.family = 0;
     p->here = !p->at.family || machine_has(p->at.family, &p->at.addr);
     text_init(&t, p->has, sizeof(p->has));
-    if (!p->here && !machine_addresses(&t, p->at.family))
-        text_add(&t, p->at.family == AF_INET ? "127.0.0.1 alone" : "[::1] alone");
+    if (!p->here)
+        machine_addresses(&t, p->at.family);
 }
 
 static int look_at_path(const struct stoa_addr *a, struct doctor_look *look)

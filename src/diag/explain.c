@@ -124,8 +124,7 @@ static bool not_our_address(struct text *t, const struct port_place *p)
     if (machine_has(p->family, &p->addr))
         return false;
     text_add(t, "that is not an address of this machine, which has ");
-    if (!machine_addresses(t, p->family))
-        text_add(t, p->family == AF_INET ? "127.0.0.1 alone" : "[::1] alone");
+    machine_addresses(t, p->family);
     text_add(t, p->family == AF_INET ? "; bind to 0.0.0.0 for all there are"
                                      : "; bind to [::] for all there are");
     text_add(t, ", or set IP_FREEBIND for one that is still to come");

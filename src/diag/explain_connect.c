@@ -16,6 +16,7 @@ struct beside {
     struct diag_socket found;
     bool has;
     unsigned distance; /* from the port that was called */
+    bool overlaps;     /* it has the address that was called, too */
 };
 
 static bool serves(const struct diag_socket *s)
@@ -27,17 +28,20 @@ static int look_at(void *arg, const struct diag_socket *s)
 {
     struct beside *b = arg;
     unsigned port = b->place->port, distance = s->port > port ? s->port - port : port - s->port;
+    bool overlaps = socket_overlaps(s, b->place->family, &b->place->addr, false);
+    bool nearer = distance < b->distance || (distance == b->distance && overlaps && !b->overlaps);
 
-    if (!serves(s) || (b->has && distance >= b->distance))
+    if (!serves(s) || (b->has && !nearer))
         return 0;
     b->found = *s;
     b->distance = distance;
+    b->overlaps = overlaps;
     b->has = true;
     return 0;
 }
 
-/* Who serves nearest to the place: at the port first, else at one near by.  A wildcard or another
- * address is as good. */
+/* Who serves nearest to the place: at the port first, and there at the address, else at a port
+ * near by. */
 static enum sockets_source look_beside(struct beside *b, const struct port_place *p)
 {
     struct sockdiag_wish wish = {
@@ -100,7 +104,7 @@ static bool refused_here(struct text *t, const struct port_place *p)
     if (look_beside(&b, p) == SOCKETS_NONE)
         return false;
     if (b.has && b.distance == 0) {
-        if (!socket_overlaps(&b.found, p->family, &p->addr, false)) {
+        if (!b.overlaps) {
             elsewhere(t, p, &b.found);
             return true;
         }
@@ -151,6 +155,38 @@ static int count(void *arg, const struct diag_socket *s)
     return 0;
 }
 
+/* The line that reserves one port more; the setting is written as a whole. */
+static void add_reserve(struct text *t, uint16_t port)
+{
+    char list[128];
+
+    machine_reserved(list, sizeof(list));
+    if (strlen(list) == sizeof(list) - 1) {
+        text_add(t, "add it to net.ipv4.ip_local_reserved_ports");
+        return;
+    }
+    text_add(t, "reserve this one: `sysctl -w net.ipv4.ip_local_reserved_ports=");
+    text_add(t, list);
+    text_add(t, *list ? "," : "");
+    text_add_number(t, port);
+    text_add(t, "`");
+}
+
+/* Without IPv6 `localhost` may be ::1 all the same. */
+static bool no_loopback(struct text *t, const struct port_place *p)
+{
+    struct port_place four = {.family = AF_INET, .port = p->port};
+
+    if (!socket_is_loopback(p->family, &p->addr) || machine_has(p->family, &p->addr))
+        return false;
+    text_add(t, "[::1] is not an address of this machine, which has ");
+    machine_addresses(t, AF_INET6);
+    text_add(t, "; connect to ");
+    four.addr.s6_addr32[0] = htonl(INADDR_LOOPBACK);
+    add_place(t, &four);
+    return true;
+}
+
 /* No port for this peer is left, or the socket was given the very port that it called. */
 static bool no_port(struct text *t, const struct port_place *p)
 {
@@ -158,6 +194,8 @@ static bool no_port(struct text *t, const struct port_place *p)
     struct sockdiag_wish wish = {.proto = p->proto, .states = DIAG_ALL};
     struct machine_range range;
 
+    if (no_loopback(t, p))
+        return true;
     machine_range(&range);
     uint64_t have = (uint64_t)range.last - range.first + 1 - range.reserved;
     if (sockets_inet(&wish, count, &u) == SOCKETS_NONE)
@@ -182,10 +220,8 @@ static bool no_port(struct text *t, const struct port_place *p)
     text_add_number(t, range.first);
     text_add(t, " to ");
     text_add_number(t, range.last);
-    text_add(t, "); give the server a port below, or reserve this one: `sysctl -w "
-                "net.ipv4.ip_local_reserved_ports=");
-    text_add_number(t, p->port);
-    text_add(t, "`");
+    text_add(t, "); give the server a port below, or ");
+    add_reserve(t, p->port);
     return true;
 }
 
@@ -195,7 +231,7 @@ static bool is_full(struct text *t, const struct port_place *p)
     struct beside b;
 
     if (!machine_has(p->family, &p->addr) || look_beside(&b, p) != SOCKETS_DIAG || !b.has ||
-        b.distance || b.found.receive <= b.found.send)
+        b.distance || !b.overlaps || b.found.receive <= b.found.send)
         return false;
     text_add(t, ": its queue is full, ");
     text_add_number(t, b.found.receive);
@@ -221,12 +257,25 @@ static bool gave_up(struct text *t, const struct port_place *p)
     return true;
 }
 
+/* connect(2) takes the wildcard for the loopback address: ip(7). */
+static void take_loopback(struct port_place *p)
+{
+    struct diag_socket s = {.family = (uint8_t)p->family, .addr = p->addr};
+
+    if (!socket_is_any(&s))
+        return;
+    p->addr = in6addr_loopback;
+    if (p->family == AF_INET)
+        p->addr = (struct in6_addr){.s6_addr32 = {htonl(INADDR_LOOPBACK)}};
+}
+
 bool explain_connect(struct text *t, const struct explain_ask *ask)
 {
     struct port_place p;
 
     if (!place_of(&p, ask->at, ask->type) || (ask->more && ask->code != ECONNREFUSED))
         return false;
+    take_loopback(&p);
     switch (ask->code) {
     case ECONNREFUSED:
         return refused(t, &p, ask->more);

@@ -135,8 +135,7 @@ static void read_settings(struct facts_settings *s)
     uint64_t files[3] = {0};
 
     machine_range(&s->range);
-    procfile_read("/proc/sys/net/ipv4/ip_local_reserved_ports", s->reserved, sizeof(s->reserved));
-    s->reserved[strcspn(s->reserved, "\n")] = '\0';
+    machine_reserved(s->reserved, sizeof(s->reserved));
     s->somaxconn = machine_setting("net.core.somaxconn", 0);
     s->syn_backlog = machine_setting("net.ipv4.tcp_max_syn_backlog", 0);
     s->syncookies = machine_setting("net.ipv4.tcp_syncookies", 0);

@@ -29,12 +29,17 @@ static int family_of(const struct sockaddr *sa, struct in6_addr *addr)
     return 0;
 }
 
+/* All of 127.0.0.0/8 is, without being listed; of IPv6 ::1 alone, and only where IPv6 is on. */
 bool machine_has(int family, const struct in6_addr *addr)
 {
+    struct in6_addr four = {.s6_addr32 = {addr->s6_addr32[3]}}, own;
+    bool mapped = family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(addr);
     struct ifaddrs *list, *i;
-    struct in6_addr own;
-    bool has = socket_is_loopback(family, addr);
+    bool has;
 
+    addr = mapped ? &four : addr;
+    family = mapped ? AF_INET : family;
+    has = family == AF_INET && socket_is_loopback(family, addr);
     if (has || getifaddrs(&list) < 0)
         return has;
     for (i = list; i && !has; i = i->ifa_next)
@@ -54,17 +59,24 @@ static void add_address(struct text *t, int family, const struct in6_addr *addr)
     text_add_bytes(t, one.buf, one.len - strlen(":0"));
 }
 
-bool machine_addresses(struct text *t, int family)
+void machine_addresses(struct text *t, int family)
 {
     struct ifaddrs *list, *i;
     struct in6_addr own;
+    bool loopback = false;
     uint64_t n = 0;
 
-    if (getifaddrs(&list) < 0)
-        return false;
+    if (getifaddrs(&list) < 0) {
+        text_add(t, "some that could not be listed");
+        return;
+    }
     for (i = list; i; i = i->ifa_next) {
-        if (family_of(i->ifa_addr, &own) != family || socket_is_loopback(family, &own))
+        if (family_of(i->ifa_addr, &own) != family)
             continue;
+        if (socket_is_loopback(family, &own)) {
+            loopback = true;
+            continue;
+        }
         if (n++ >= SHOWN_MAX)
             continue;
         text_add(t, n > 1 ? ", " : "");
@@ -76,7 +88,10 @@ bool machine_addresses(struct text *t, int family)
         text_add_number(t, n - SHOWN_MAX);
         text_add(t, " more");
     }
-    return n > 0;
+    if (!n)
+        text_add(t, !loopback           ? "none of that family"
+                    : family == AF_INET ? "127.0.0.1 alone"
+                                        : "[::1] alone");
 }
 
 uint64_t machine_setting(const char *name, uint64_t otherwise)
@@ -113,14 +128,17 @@ uint32_t machine_count_ports(const char *list, uint16_t first, uint16_t last)
     }
 }
 
-static const char RESERVED[] = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+void machine_reserved(char *list, size_t size)
+{
+    procfile_read("/proc/sys/net/ipv4/ip_local_reserved_ports", list, size);
+    list[strcspn(list, "\n")] = '\0';
+}
 
 static uint32_t reserved(uint16_t first, uint16_t last)
 {
     char list[1024];
 
-    if (procfile_read(RESERVED, list, sizeof(list)) <= 0)
-        return 0;
+    machine_reserved(list, sizeof(list));
     return machine_count_ports(list, first, last);
 }
 

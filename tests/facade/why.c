@@ -202,15 +202,33 @@ TEST(listen_names_the_holder_too)
 }
 ON_EVERY_BACKEND(listen_names_the_holder_too)
 
+static bool write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+    close(fd);
+    return good;
+}
+
 /* A network of our own, whose TIME_WAITs and ports nobody else fills. */
 static bool network_with_ports(const char *range)
 {
-    int fd;
-
     if ((unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) || !loopback_up())
         return false;
-    fd = open("/proc/sys/net/ipv4/ip_local_port_range", O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write(fd, range, strlen(range)) == (ssize_t)strlen(range);
+    return write_file("/proc/sys/net/ipv4/ip_local_port_range", range);
+}
+
+/* Give the loopback device a second address. */
+static bool has_address(const char *address)
+{
+    struct ifreq alias = {.ifr_name = "lo:1"};
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)&alias.ifr_addr;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    in->sin_family = AF_INET;
+    bool good = inet_pton(AF_INET, address, &in->sin_addr) == 1 &&
+                ioctl(fd, SIOCSIFADDR, &alias) == 0;
     close(fd);
     return good;
 }
@@ -304,6 +322,42 @@ TEST(a_socket_that_met_itself)
 }
 ON_EVERY_BACKEND(a_socket_that_met_itself)
 
+/* Writing the setting replaces it: what is proposed has the ports that somebody else reserved. */
+TEST(a_port_is_reserved_beside_the_others)
+{
+    NOT_SIMULATED("it has its own ports");
+    ALONE(a_port_is_reserved_beside_the_others);
+    if (!network_with_ports("40000 40001") ||
+        !write_file("/proc/sys/net/ipv4/ip_local_reserved_ports", "50000,50002-50003")) {
+        SKIP("needs a network namespace");
+        return;
+    }
+    int r = -1;
+    for (int i = 0; i < 10 && (r >= 0 || errno != EADDRNOTAVAIL); i++)
+        r = stoa_dial("127.0.0.1:40000", NULL);
+    EXPECT_EQ(errno, EADDRNOTAVAIL);
+    EXPECT_SAID("ip_local_reserved_ports=50000,50002-50003,40000`");
+}
+ON_EVERY_BACKEND(a_port_is_reserved_beside_the_others)
+
+/* As in many a container, where `localhost` is ::1 all the same. */
+TEST(without_ipv6_that_is_the_cause)
+{
+    NOT_SIMULATED("it has its own addresses");
+    ALONE(without_ipv6_that_is_the_cause);
+    if (!network_with_ports("40000 50000") ||
+        !write_file("/proc/sys/net/ipv6/conf/lo/disable_ipv6", "1")) {
+        SKIP("needs a network namespace, and IPv6");
+        return;
+    }
+    EXPECT_ERR(stoa_dial("[::1]:40000", NULL), EADDRNOTAVAIL);
+    EXPECT_SAID("[::1] is not an address of this machine");
+    EXPECT_SAID("127.0.0.1:40000");
+    EXPECT_ERR(stoa_announce("[::1]:8081", NULL), EADDRNOTAVAIL);
+    EXPECT_SAID("not an address of this machine, which has ");
+}
+ON_EVERY_BACKEND(without_ipv6_that_is_the_cause)
+
 /* A child, for the user it becomes cannot come back. */
 static void binds_low(struct child *me, void *arg)
 {
@@ -358,6 +412,22 @@ TEST(refused_tells_who_listens_beside)
     EXPECT_SAID("nothing listens on port ");
 }
 ON_EVERY_BACKEND(refused_tells_who_listens_beside)
+
+/* 0.0.0.0 is this machine (ip(7)), and so is its own address in IPv6's clothes. */
+TEST(this_machine_is_known_by_all_its_names)
+{
+    NOT_SIMULATED("it has its own addresses");
+    ALONE(this_machine_is_known_by_all_its_names);
+    if (!network_with_ports("40000 50000") || !has_address("10.8.0.1")) {
+        SKIP("needs a network namespace");
+        return;
+    }
+    EXPECT_ERR(stoa_dial("0.0.0.0:8081", NULL), ECONNREFUSED);
+    EXPECT_SAID("nothing listens on port 8081 of this machine");
+    EXPECT_ERR(stoa_dial("[::ffff:10.8.0.1]:8081", NULL), ECONNREFUSED);
+    EXPECT_SAID("nothing listens on port 8081 of this machine");
+}
+ON_EVERY_BACKEND(this_machine_is_known_by_all_its_names)
 
 TEST(a_datagrams_refusal_is_of_an_earlier_one)
 {
@@ -427,6 +497,9 @@ TEST(out_of_time_at_a_full_queue)
     uint16_t port = 0;
     int listener = plain_listener(&port, 1, 0), s[2];
     struct text where = text_of("127.0.0.1", port);
+    /* Two that are not meant, before and after it in any order of the kernel's. */
+    struct text beside[] = {text_of("127.0.0.2", port), text_of("127.0.0.3", port)};
+    int others[] = {stoa_announce(beside[0].c, NULL), stoa_announce(beside[1].c, NULL)};
 
     s[0] = stoa_dial(where.c, NULL);
     s[1] = stoa_socket(AF_INET, SOCK_STREAM, 0);
@@ -435,6 +508,7 @@ TEST(out_of_time_at_a_full_queue)
     EXPECT_SAID("its queue is full, 1 connections wait and the limit is 0");
     EXPECT_PID(getpid());
     EXPECT_OK(stoa_close(s[0]) | stoa_close(s[1]));
+    EXPECT_OK(stoa_close(others[0]) | stoa_close(others[1]));
     close(listener);
 }
 ON_EVERY_BACKEND(out_of_time_at_a_full_queue)
