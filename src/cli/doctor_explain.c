@@ -4,6 +4,7 @@
  */
 #include "cli/doctor.h"
 
+#include "cli/args.h"
 #include "cli/exitcode.h"
 #include "cli/output.h"
 #include "cli/page.h"
@@ -87,9 +88,21 @@ static void list(struct page *p)
     }
 }
 
-/* The code of that name; 0: there is none. */
+/* The code of that name, or of that number; 0: there is none. */
 static int code_of(const char *name)
 {
+    static const struct {
+        const char *name;
+        int code;
+    } second_names[] = {
+        {"EWOULDBLOCK", EWOULDBLOCK}, {"EDEADLOCK", EDEADLOCK}, {"ENOTSUP", ENOTSUP}};
+    uint64_t number;
+
+    if (args_number(name, 1, ERRNO_MAX, &number) && strerrorname_np((int)number))
+        return (int)number;
+    for (size_t i = 0; i < sizeof(second_names) / sizeof(second_names[0]); i++)
+        if (strcasecmp(second_names[i].name, name) == 0)
+            return second_names[i].code;
     for (int code = 1; code <= ERRNO_MAX; code++)
         if (strerrorname_np(code) && strcasecmp(strerrorname_np(code), name) == 0)
             return code;
@@ -111,10 +124,15 @@ int doctor_explain(const char *word)
     } else if (code) {
         tell_code(&p, code);
     } else {
+        char shown[64];
+        struct text t;
+
+        text_init(&t, shown, sizeof(shown));
+        text_add_escaped(&t, word, strlen(word), "");
         output_say(WHO,
-                   "--explain %.40s: neither an errno value's name nor a finding; --explain list "
-                   "has the findings",
-                   word);
+                   "--explain %s%s: neither an error of errno(3) nor a finding; --explain list has "
+                   "the findings",
+                   shown, t.cut ? "..." : "");
         return CODE_USAGE;
     }
     if (output_all(STDOUT_FILENO, p.t.buf, p.t.len) == 0 || errno == EPIPE)

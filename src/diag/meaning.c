@@ -29,6 +29,8 @@ static const struct {
     {ENOBUFS, "the kernel has no buffer left"},
     {EHOSTUNREACH, "no way to that host: it does not answer, or a router says so"},
     {ENETUNREACH, "no way to that network: no route, or no address of that family here"},
+    {EACCES, "not allowed: a port below 1024 needs CAP_NET_BIND_SERVICE, a UNIX path the right to "
+             "write there, a broadcast address SO_BROADCAST; or a firewall refuses it"},
     {EPERM, "not allowed: it needs a capability, or a firewall or a filter (seccomp) refuses it"},
     {EMSGSIZE, "too long for one message"},
     {EAGAIN, "would have to wait, and may not: the socket is non-blocking"},

@@ -2,6 +2,7 @@
 
 These have no row in the table: nothing is wrong."""
 import ctypes
+import errno
 import json
 import os
 import platform
@@ -90,7 +91,9 @@ def not_root(room):
 @case('')
 def bad_questions(room):
     for args, code, word in (
-            (['--explain', 'EWHAT'], 2, 'neither an errno'),
+            (['--explain', 'EWHAT'], 2, 'neither an error'),
+            (['--explain', '134'], 2, 'neither an error'),
+            (['--explain', 'a\033[2J'], 2, '--explain a\\x1b[2J: neither'),
             (['--apply', 'no-such'], 2, 'no such finding'),
             (['--apply', 'close-wait'], 2, 'no setting cures it'),
             (['--apply', 'syn-dropped', '--yes'], 1, 'not found now'),
@@ -108,6 +111,15 @@ def bad_questions(room):
             (['--seconds', 'x'], 2, '--seconds')):
         _, out, err = room.run(*args, code=code)
         assert word in err and not out, (args, out, err)
+    for number, name in errno.errorcode.items():
+        for word in {name, str(number)}:
+            _, out, _ = room.run('--explain', word, code=0)
+            assert f' ({number}, "' in out, out
+    for second, name in (('EWOULDBLOCK', 'EAGAIN'), ('ENOTSUP', 'EOPNOTSUPP')):
+        _, out, _ = room.run('--explain', second, code=0)
+        assert out.startswith(name), out
+    _, out, _ = room.run('--explain', 'EACCES', code=0)
+    assert 'CAP_NET_BIND_SERVICE' in out, out
     _, out, _ = room.run('--explain', 'econnrefused', code=0)
     assert 'listens-elsewhere' in out, out
     _, out, _ = room.run('--explain', 'list', code=0)
