@@ -36,7 +36,8 @@ bool place_of(struct port_place *p, const struct sockaddr *sa, int type)
     return true;
 }
 
-void place_owner(struct text *t, const struct diag_owner *owner, uint32_t uid, uint16_t port)
+void place_owner(struct text *t, const struct diag_owner *owner, uint32_t uid,
+                 const struct diag_socket *s)
 {
     if (owner->pid) {
         if (owner->pid == getpid())
@@ -49,9 +50,10 @@ void place_owner(struct text *t, const struct diag_owner *owner, uint32_t uid, u
         text_add(t, "another user");
     else
         owner_user(t, uid);
-    if (port && geteuid() != 0) {
-        text_add(t, " (`sudo stoa doctor :");
-        text_add_number(t, port);
+    if (s && geteuid() != 0) {
+        text_add(t,
+                 s->proto == IPPROTO_UDP ? " (`sudo stoa doctor udp://:" : " (`sudo stoa doctor :");
+        text_add_number(t, s->port);
         text_add(t, "` names it)");
     }
 }
@@ -78,7 +80,7 @@ static void add_left_over(struct text *t, const struct port_facts *f, const stru
                        : " connections of the last server are ");
     if (f->connected) {
         text_add(t, "left: ");
-        place_owner(t, &f->owner, f->other.uid, p->port);
+        place_owner(t, &f->owner, f->other.uid, &f->other);
         text_add(t, " has one; end it, or choose another port");
         add_free(t, p);
         return;
@@ -109,7 +111,7 @@ static bool port_in_use(struct text *t, const struct port_place *p)
     text_add(t, "port ");
     text_add_number(t, p->port);
     text_add(t, " is held by ");
-    place_owner(t, &f.owner, f.holder.uid, p->port);
+    place_owner(t, &f.owner, f.holder.uid, &f.holder);
     if (!IN6_ARE_ADDR_EQUAL(&f.holder.addr, &p->addr) || f.holder.family != p->family) {
         text_add(t, " at ");
         socket_text(t, &f.holder, false);

@@ -60,7 +60,7 @@ static void add_server(struct text *t, const struct diag_socket *s)
     struct port_facts f = {.held = true, .holder = *s};
 
     port_find_owner(&f, EXPLAIN_LINKS_MAX);
-    place_owner(t, &f.owner, s->uid, s->port);
+    place_owner(t, &f.owner, s->uid, s);
     text_add(t, s->proto == IPPROTO_UDP ? " receives at " : " listens at ");
     socket_text(t, s, false);
 }

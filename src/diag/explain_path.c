@@ -92,7 +92,7 @@ static bool path_in_use(struct text *t, const struct name *n)
     path_look(&f, n->text, n->len, EXPLAIN_LINKS_MAX);
     if (f.bound) {
         text_add(t, n->text[0] ? "the path is held by " : "the name is held by ");
-        place_owner(t, &f.owner, f.holder.uid, 0);
+        place_owner(t, &f.owner, f.holder.uid, NULL);
         text_add(t, n->text[0] ? "; stop it, or choose another path"
                                : "; stop it, or choose another name");
         return true;
@@ -110,7 +110,7 @@ static bool nobody_accepts(struct text *t, const struct name *n)
     path_look(&f, n->text, n->len, EXPLAIN_LINKS_MAX);
     text_add(t, "connection refused: ");
     if (f.bound) {
-        place_owner(t, &f.owner, f.holder.uid, 0);
+        place_owner(t, &f.owner, f.holder.uid, NULL);
         text_add(t, f.holder.state == DIAG_LISTEN
                         ? " listens there now: try again"
                         : " has it and does not listen: it is about to, or it is a socket of "
@@ -137,7 +137,7 @@ static bool is_full(struct text *t, const struct name *n)
     text_add(t, " connections wait, the limit is ");
     text_add_number(t, f.holder.send);
     text_add(t, " (listen(2)); ");
-    place_owner(t, &f.owner, f.holder.uid, 0);
+    place_owner(t, &f.owner, f.holder.uid, NULL);
     text_add(t, " accepts too slowly, and a non-blocking connect does not wait");
     return true;
 }

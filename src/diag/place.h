@@ -11,9 +11,10 @@
 /* The address of an internet socket; false: it is none. */
 bool place_of(struct port_place *p, const struct sockaddr *sa, int type);
 
-/* "python3 (pid 154, ...)", or what is known of a holder whose process is not seen: the user, and
- * the command that tells more. */
-void place_owner(struct text *t, const struct diag_owner *owner, uint32_t uid, uint16_t port);
+/* "python3 (pid 154, ...)", or what is known of a holder whose process is not seen: the user, and,
+ * of the socket s, the command that tells more; NULL: there is none. */
+void place_owner(struct text *t, const struct diag_owner *owner, uint32_t uid,
+                 const struct diag_socket *s);
 
 /* explain()'s parts. */
 bool explain_bind(struct text *t, const struct explain_ask *ask);

@@ -227,8 +227,8 @@ static bool has_address(const char *address)
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
     in->sin_family = AF_INET;
-    bool good = inet_pton(AF_INET, address, &in->sin_addr) == 1 &&
-                ioctl(fd, SIOCSIFADDR, &alias) == 0;
+    bool good =
+        inet_pton(AF_INET, address, &in->sin_addr) == 1 && ioctl(fd, SIOCSIFADDR, &alias) == 0;
     close(fd);
     return good;
 }
@@ -388,6 +388,42 @@ TEST(a_low_port_tells_three_ways_out)
     EXPECT_EQ(read(c.hear, &good, 1), 1);
     EXPECT(good);
     child_end(&c);
+}
+
+/* Whose a datagram socket is, is asked of UDP: the same port of TCP is another's. */
+static void binds_a_taken_one(struct child *me, void *arg)
+{
+    (void)!setgid(65534);
+    (void)!setuid(65534);
+    int s = stoa_socket(AF_INET, SOCK_DGRAM, 0);
+    bool good = stoa_bind(s, arg) == -1 && errno == EADDRINUSE && said("a program of root") &&
+                said("`sudo stoa doctor udp://:");
+
+    if (!good)
+        printf("# %s\n", stoa_errmsg());
+    child_ready(me);
+    if (write(me->tell, &good, 1) != 1)
+        _exit(1);
+    child_wait(me);
+}
+
+TEST(who_may_not_look_is_told_the_command)
+{
+    ALONE(who_may_not_look_is_told_the_command);
+    if (geteuid() != 0) {
+        SKIP("only root can become another");
+        return;
+    }
+    int s = stoa_socket(AF_INET, SOCK_DGRAM, 0);
+    bool good = false;
+
+    EXPECT_OK(stoa_bind(s, "127.0.0.1:0"));
+    struct text where = self_text(s);
+    struct child c = child_start(binds_a_taken_one, where.c);
+    EXPECT_EQ(read(c.hear, &good, 1), 1);
+    EXPECT(good);
+    child_end(&c);
+    EXPECT_OK(stoa_close(s));
 }
 
 /* -------------------------------------------------------------------------
