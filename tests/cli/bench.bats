@@ -333,6 +333,16 @@ END
     refused 1 "No such file" bench --compare good.hlog nowhere.hlog
 }
 
+@test "a log whose times are none is refused, and harms nobody" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --rate 2k --hlog good.hlog
+    for times in '0.000,-1e-300' 'nan,1.000' '0.000,inf' '0.000,1e-320' 'zero,one' '0.000,'; do
+        sed -E "s/^[0-9.]+,[0-9.]+,/$times,/" good.hlog >bad.hlog
+        refused 1 "is no number" bench --compare good.hlog bad.hlog
+        refused 1 "is no number" bench --merge bad.hlog good.hlog --html bad.html
+    done
+}
+
 @test "--find-max tells the highest rate, or that there is none" {
     wrong_server '
     import threading, time

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,9 @@
 #include <time.h>
 
 enum { LOG_MAX = 256 << 20, FIELDS = 4 };
+
+/* In a line: a nanosecond in milliseconds, and more than the seconds since 1970. */
+static const double NUMBER_LEAST = 1e-6, NUMBER_MOST = 1e15;
 
 static const char ENDING[] = "#[Intervals: ";
 static const char ERRORS[] = "#[Errors: ";
@@ -127,13 +131,24 @@ static void comment(struct reader *r, const char *line)
     else if (begins(line, ENDING))
         r->ending = (size_t)strtoull(line + strlen(ENDING), NULL, 10) + 1;
     else if (begins(line, BASE) || begins(line, START))
-        r->series->epoch_sec = strtod(strchr(line, ' '), NULL);
+        r->series->epoch_sec = fmin(fmax(strtod(strchr(line, ' '), NULL), 0), NUMBER_MOST);
+}
+
+/* All of a field as a number of seconds or milliseconds.  A log is not trusted: what is infinite,
+ * negative or next to nothing would be divided by. */
+static bool number(const char *text, double *n)
+{
+    char *end;
+
+    *n = strtod(text, &end);
+    return end > text && !*end && (*n == 0 || (*n >= NUMBER_LEAST && *n <= NUMBER_MOST));
 }
 
 /* "0.127,1.007,2.769,HISTFAAAA..."; a response, or the service that belongs to it. */
 static int interval(struct reader *r, char *line, bool service)
 {
-    char *field[FIELDS], *end;
+    char *field[FIELDS];
+    double start_sec, len_sec, max_ms;
     const char *why;
     struct hist *to = service ? &r->service : &r->response;
 
@@ -144,6 +159,8 @@ static int interval(struct reader *r, char *line, bool service)
     }
     if (!service && take(r, NULL) < 0)
         return -1;
+    if (!number(field[0], &start_sec) || !number(field[1], &len_sec) || !number(field[2], &max_ms))
+        return fail(r, "a start, a length or a maximum is no number");
     hist_clear(to);
     if (codec_read(to, field[3], strlen(field[3]), &why) < 0) {
         snprintf(r->why, r->size, "%s:%zu: a histogram cannot be read: %s", r->path, r->line, why);
@@ -151,11 +168,11 @@ static int interval(struct reader *r, char *line, bool service)
     }
     if (service)
         return take(r, &r->service);
-    double largest = strtod(field[2], &end) * 1e6 + 0.5;
-    if (r->ours && end > field[2] && (uint64_t)largest <= to->max)
+    double largest = max_ms * 1e6 + 0.5;
+    if (r->ours && largest <= (double)to->max)
         to->max = (uint64_t)largest; /* exactly, not the counter's end */
-    r->start_sec = strtod(field[0], NULL);
-    r->len_sec = strtod(field[1], NULL);
+    r->start_sec = start_sec;
+    r->len_sec = len_sec;
     r->nerror = r->nerror_next;
     r->nerror_next = 0;
     r->waits = true;

@@ -12,7 +12,7 @@ const size_t number_nparts = sizeof(number_parts) / sizeof(number_parts[0]);
 const char *number_count(char *buf, double n)
 {
     char digits[NUMBER_ROOM];
-    int len = snprintf(digits, sizeof(digits), "%.0f", fmin(n, 1e18));
+    int len = snprintf(digits, sizeof(digits), "%.0f", fmin(fmax(n, 0), 1e18));
     char *to = buf;
 
     for (int i = 0; i < len; i++) {
