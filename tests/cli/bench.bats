@@ -479,6 +479,14 @@ END
     refused 2 "not a whole number" bench $at --conns 1.5
     refused 2 "not a time" bench $at --duration long
     refused 2 "2 connections only" bench $at --conns 2 --workers 3
+    refused 2 "exclude each other" bench $at --stream --churn
+    refused 2 "exclude each other" bench $at --ramp 1:5 --rate 10
+    refused 2 "--pause needs --slow" bench $at --pause 3s
+    refused 2 "one report" bench $at --hlog - --html -
+    refused 2 "one report" bench $at --json --json=-  --html=-
+    refused 2 "load nothing" bench --merge a --rate 5
+    refused 2 "load nothing" bench --compare a b --churn
+    refused 2 "load nothing" bench --merge a --find-max 'p99<5ms'
     refused 2 "no --pipeline" bench "udp://$at" --pipeline 2
     refused 2 "65536 bytes at most" bench $at --churn --size 65537
     refused 1 "No such file" bench $at --send nowhere

@@ -3,6 +3,7 @@
 
 #include "cli/args.h"
 #include "cli/bench/number.h"
+#include "cli/bench/replace.h"
 #include "cli/commands.h"
 #include "cli/exitcode.h"
 
@@ -22,6 +23,7 @@ enum {
 static const double RATE_MAX = 1e9;
 static const double DURATION_MAX = 86400;
 
+/* Those of a load come before KEY_JSON. */
 enum key {
     KEY_PIPELINE = 256,
     KEY_RATE,
@@ -160,6 +162,13 @@ static double start_at(struct argp_state *state, const char *arg)
  * Which go together
  * ---------------------------------------------------------------------- */
 
+/* How many reports want standard output. */
+static int on_stdout(const struct options *o)
+{
+    return o->json + replace_is_stdout(o->hlog_path) + replace_is_stdout(o->html_path) +
+           replace_is_stdout(o->json_path);
+}
+
 static void check_logs(struct argp_state *state, const struct options *o)
 {
     const struct {
@@ -169,6 +178,9 @@ static void check_logs(struct argp_state *state, const struct options *o)
         {o->compare && o->merge, "--compare and --merge exclude each other"},
         {o->compare && o->nword != 2, "--compare takes two logs, A and B"},
         {o->merge && o->nword < 1, "--merge: which logs?"},
+        {(o->compare || o->merge) && o->load_said,
+         "--compare and --merge load nothing: no address, and no options of a load"},
+        {on_stdout(o) > 1, "standard output takes one report: the others need a file"},
         {o->fail_if.text && !o->compare, "--fail-if needs --compare"},
         {o->compare && (o->hlog_path || o->html_path || o->json_path || o->json),
          "--compare prints text only"},
@@ -193,6 +205,9 @@ static void check_load(struct argp_state *state, const struct options *o)
         {p->mode == MODE_CHURN && o->pipeline_said, "--churn sends one message a connection"},
         {p->mode == MODE_CHURN && none && p->closer != CLOSER_SERVER && p->rate == 0,
          "--churn --expect none needs --close server: else nothing shows that it arrived"},
+        {o->stream_said && o->churn_said, "--stream and --churn exclude each other"},
+        {o->rate_said && o->ramp_said, "--rate and --ramp exclude each other"},
+        {p->pause_sec > 0 && p->nslow == 0, "--pause needs --slow"},
         {p->closer != CLOSER_CLIENT && p->mode != MODE_CHURN, "--close needs --churn"},
         {none && p->rate > 0 && p->mode != MODE_CHURN,
          "--expect none has no answers whose time could be measured: no --rate"},
@@ -328,11 +343,17 @@ static error_t parse_side(int key, char *arg, struct argp_state *state)
     }
 }
 
+static bool is_load(int key)
+{
+    return key == 'c' || key == 's' || key == 'd' || (key >= KEY_PIPELINE && key < KEY_JSON);
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
     struct plan *p = &o->plan;
 
+    o->load_said |= is_load(key);
     switch (key) {
     case 'c':
         p->nconn = count(state, "--conns", arg, 0, CONNS_MAX);
@@ -346,15 +367,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_RATE:
         p->rate = p->rate_end = amount(state, "--rate", arg, 0.001, RATE_MAX);
+        o->rate_said = true;
         return 0;
     case KEY_RAMP:
         ramp(state, p, arg);
+        o->ramp_said = true;
         return 0;
     case KEY_STREAM:
         p->mode = MODE_STREAM;
+        o->stream_said = true;
         return 0;
     case KEY_CHURN:
         p->mode = MODE_CHURN;
+        o->churn_said = true;
         return 0;
     case KEY_CLOSE:
         p->closer = closer(state, arg);

@@ -15,7 +15,8 @@ struct options {
     double size;
     double answer_len;
     const char *ask_path, *expect;
-    bool no_verify, size_said, pipeline_said;
+    bool no_verify, size_said, pipeline_said, stream_said, churn_said, rate_said, ramp_said;
+    bool load_said; /* an option of a load, that logs have no use for */
 
     bool compare, merge;
     struct goal find_max, fail_if; /* text NULL: not asked for */

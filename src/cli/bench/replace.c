@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,11 +47,16 @@ static int write_aside(const char *path, char *aside, const void *bytes, size_t 
     return -1;
 }
 
+bool replace_is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 int replace_file(const char *path, const void *bytes, size_t len)
 {
     struct stat there;
 
-    if (strcmp(path, "-") == 0)
+    if (replace_is_stdout(path))
         return output_all(STDOUT_FILENO, bytes, len);
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
         int fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -25,21 +25,17 @@ static int write_report(const struct report *r, const char *path,
         make(r, f);
         wrote = fclose(f) == 0 && len > 0 ? replace_file(path, bytes, len) : -1;
     }
-    if (wrote < 0 && !(errno == EPIPE && strcmp(path, "-") == 0))
-        output_say(WHO, "%s: %s", strcmp(path, "-") == 0 ? "standard output" : path,
+    if (wrote < 0 && !(errno == EPIPE && replace_is_stdout(path)))
+        output_say(WHO, "%s: %s", replace_is_stdout(path) ? "standard output" : path,
                    strerror(errno));
     free(bytes);
     return wrote < 0 ? CODE_FAILED : CODE_OK;
 }
 
-static bool is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
 int write_reports(const struct options *o, const struct report *r)
 {
-    bool taken = is_stdout(o->hlog_path) || is_stdout(o->html_path) || is_stdout(o->json_path);
+    bool taken = replace_is_stdout(o->hlog_path) || replace_is_stdout(o->html_path) ||
+                 replace_is_stdout(o->json_path);
     int code = CODE_OK;
 
     if (o->hlog_path && hlog_write(r->outcome->series, o->hlog_path) < 0) {
