@@ -298,6 +298,26 @@ END
     holds "r['began'] >= $(cat instant) and len(r['intervals']) >= 1"
 }
 
+@test "what was not answered is no answer, in no report and no log" {
+    local once='
+    clients = globals().setdefault("clients", [])
+    clients.append(c)
+    if len(clients) == 1:
+        c.sendall(c.recv(64).upper())'
+    for load in "" "--rate 100"; do
+        rm -f port
+        wrong_server "$once"
+        run -1 bench "$ADDR" --conns 4 --size 32 --duration 300ms --timeout 150ms --quiet $load \
+            --json=report.json --hlog log.hlog
+        holds 'r["answers"] == 0 and r["expired"] > 0'
+        holds 'sum(i["answers"] for i in r["intervals"]) == 0'
+        holds 'r["service_ns"]["max"] >= 1e8 and r["response_ns"]["max"] >= 1e8'
+        bench --merge log.hlog --json=report.json
+        holds 'r["answers"] == 0 and sum(i["answers"] for i in r["intervals"]) == 0'
+        holds 'r["service_ns"]["count"] > 0'
+    done
+}
+
 @test "a server that got slower fails --fail-if" {
     wrong_server '
     import threading, time

@@ -25,6 +25,7 @@ struct matrix {
     uint64_t *count; /* nrow * ncolumn */
     uint64_t *sum;   /* ncolumn: of the rows that were drawn */
     double *seconds; /* of a row */
+    uint64_t *answers;
 };
 
 static void matrix_free(struct matrix *m)
@@ -33,6 +34,7 @@ static void matrix_free(struct matrix *m)
     free(m->count);
     free(m->sum);
     free(m->seconds);
+    free(m->answers);
 }
 
 static int matrix_room(struct matrix *m, const struct series *s)
@@ -47,7 +49,8 @@ static int matrix_room(struct matrix *m, const struct series *s)
     m->count = calloc(most * s->n + 1, sizeof(*m->count));
     m->sum = calloc(most + 1, sizeof(*m->sum));
     m->seconds = calloc(s->n + 1, sizeof(*m->seconds));
-    return m->value && m->count && m->sum && m->seconds ? 0 : -1;
+    m->answers = calloc(s->n + 1, sizeof(*m->answers));
+    return m->value && m->count && m->sum && m->seconds && m->answers ? 0 : -1;
 }
 
 static int matrix_make(struct matrix *m, const struct series *s)
@@ -60,6 +63,7 @@ static int matrix_make(struct matrix *m, const struct series *s)
         hist_clear(h);
         r = codec_read(h, s->list[row].response, strlen(s->list[row].response), &why);
         m->seconds[row] = s->list[row].len_sec;
+        m->answers[row] = s->list[row].count;
         for (size_t i = 0, column = 0; i < HIST_LEN; i++) {
             if (s->response.at[i] == 0)
                 continue;
@@ -79,13 +83,10 @@ static uint64_t next_chance(uint64_t *chance)
     return *chance;
 }
 
-static double measure_of_sum(const struct matrix *m, const struct goal *g, uint64_t total,
-                             double seconds)
+static double value_of_sum(const struct matrix *m, const struct goal *g, uint64_t total)
 {
     uint64_t wanted = (uint64_t)ceil(g->part * (double)total), seen = 0;
 
-    if (g->rate)
-        return seconds > 0 ? (double)total / seconds : 0;
     for (size_t i = 0; i < m->ncolumn; i++) {
         seen += m->sum[i];
         if (seen >= wanted && seen > 0)
@@ -97,7 +98,7 @@ static double measure_of_sum(const struct matrix *m, const struct goal *g, uint6
 /* The measure of rows drawn by chance. */
 static double draw(struct matrix *m, const struct goal *g, uint64_t *chance)
 {
-    uint64_t total = 0;
+    uint64_t total = 0, answers = 0;
     double seconds = 0;
 
     memset(m->sum, 0, m->ncolumn * sizeof(*m->sum));
@@ -109,8 +110,11 @@ static double draw(struct matrix *m, const struct goal *g, uint64_t *chance)
             total += count[column];
         }
         seconds += m->seconds[row];
+        answers += m->answers[row];
     }
-    return measure_of_sum(m, g, total, seconds);
+    if (g->rate)
+        return seconds > 0 ? (double)answers / seconds : 0;
+    return value_of_sum(m, g, total);
 }
 
 static int by_size(const void *a, const void *b)
@@ -123,7 +127,7 @@ static int by_size(const void *a, const void *b)
 static double measure_of(const struct series *s, const struct goal *g)
 {
     if (g->rate)
-        return (double)s->response.count / series_seconds(s);
+        return (double)series_answers(s) / series_seconds(s);
     return (double)hist_value(&s->response, g->part);
 }
 

@@ -1,6 +1,7 @@
 /* bench/hlog.c - HdrHistogram's log, version 1.3.
  *
- * Comments of our own say how many errors an interval had and how many intervals there are:
+ * Comments of our own say how many errors an interval had, how many of the times in it are of
+ * messages that were not answered, and how many intervals there are:
  * a log that was cut between two lines is found out by that.  Other readers skip them.
  *
  * Limits: a log of LOG_MAX bytes.
@@ -27,6 +28,7 @@ static const double NUMBER_LEAST = 1e-6, NUMBER_MOST = 1e15;
 
 static const char ENDING[] = "#[Intervals: ";
 static const char ERRORS[] = "#[Errors: ";
+static const char UNANSWERED[] = "#[Unanswered: ";
 static const char START[] = "#[StartTime: ";
 static const char BASE[] = "#[BaseTime: ";
 static const char SERVICE[] = "Tag=service,";
@@ -57,6 +59,8 @@ static void write_interval(FILE *f, const struct interval *i)
 
     if (i->nerror)
         fprintf(f, "%s%" PRIu64 "]\n", ERRORS, i->nerror);
+    if (i->nunanswered)
+        fprintf(f, "%s%" PRIu64 "]\n", UNANSWERED, i->nunanswered);
     fprintf(f, "%.3f,%.3f,%.6f,%s\n", i->start_sec, i->len_sec, max_ms, i->response);
     if (i->service)
         fprintf(f, "%s%.3f,%.3f,%.6f,%s\n", SERVICE, i->start_sec, i->len_sec, max_ms, i->service);
@@ -89,11 +93,10 @@ struct reader {
     const char *path;
     struct series *series;
     struct hist response, service;
-    size_t line;      /* that is being read, from 1 */
-    bool waits;       /* a response is here that may have a service line */
-    double start_sec; /* its fields */
-    double len_sec;
-    uint64_t nerror, nerror_next;
+    size_t line;                  /* that is being read, from 1 */
+    bool waits;                   /* a response is here that may have a service line */
+    struct interval of;           /* it, and ... */
+    uint64_t nerror, nunanswered; /* ... what comments say of the next one */
     bool ours;
     size_t ending; /* intervals as the last line says + 1 */
     char *why;
@@ -112,7 +115,7 @@ static int take(struct reader *r, const struct hist *service)
     if (!r->waits)
         return 0;
     r->waits = false;
-    if (series_add(r->series, r->start_sec, r->len_sec, &r->response, service, r->nerror) < 0)
+    if (series_add(r->series, &r->of, &r->response, service) < 0)
         return fail(r, "out of memory");
     return 0;
 }
@@ -127,7 +130,9 @@ static void comment(struct reader *r, const char *line)
     if (begins(line, "#[stoa bench "))
         r->ours = true;
     else if (begins(line, ERRORS))
-        r->nerror_next = strtoull(line + strlen(ERRORS), NULL, 10);
+        r->nerror = strtoull(line + strlen(ERRORS), NULL, 10);
+    else if (begins(line, UNANSWERED))
+        r->nunanswered = strtoull(line + strlen(UNANSWERED), NULL, 10);
     else if (begins(line, ENDING))
         r->ending = (size_t)strtoull(line + strlen(ENDING), NULL, 10) + 1;
     else if (begins(line, BASE) || begins(line, START))
@@ -171,10 +176,11 @@ static int interval(struct reader *r, char *line, bool service)
     double largest = max_ms * 1e6 + 0.5;
     if (r->ours && largest <= (double)to->max)
         to->max = (uint64_t)largest; /* exactly, not the counter's end */
-    r->start_sec = start_sec;
-    r->len_sec = len_sec;
-    r->nerror = r->nerror_next;
-    r->nerror_next = 0;
+    r->of = (struct interval){.start_sec = start_sec,
+                              .len_sec = len_sec,
+                              .nerror = r->nerror,
+                              .nunanswered = r->nunanswered};
+    r->nerror = r->nunanswered = 0;
     r->waits = true;
     return 0;
 }

@@ -13,11 +13,7 @@ double report_seconds(const struct report *r)
 
 double report_answers(const struct report *r)
 {
-    const struct series *s = r->outcome->series;
-
-    if (r->plan)
-        return (double)r->outcome->nanswer;
-    return (double)(s->service.count ? s->service.count : s->response.count);
+    return (double)(r->plan ? r->outcome->nanswer : series_answers(r->outcome->series));
 }
 
 bool report_tells(const struct hist *h, double part)

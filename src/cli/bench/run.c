@@ -46,6 +46,7 @@ static void sum_add(struct slot *sum, const struct slot *from)
     hist_merge(&sum->response, &from->response);
     hist_merge(&sum->service, &from->service);
     sum->nerror += from->nerror;
+    sum->nunanswered += from->nunanswered;
     if (sum->start_ns == 0 || from->start_ns < sum->start_ns)
         sum->start_ns = from->start_ns;
     if (from->end_ns > sum->end_ns)
@@ -57,11 +58,13 @@ static void sum_take(struct watch *w)
 {
     struct slot *sum = w->sum;
     bool open = w->run.plan->rate > 0;
+    struct interval of = {.start_sec = (double)(sum->start_ns - w->run.start_ns) / 1e9,
+                          .len_sec = (double)(sum->end_ns - sum->start_ns) / 1e9,
+                          .nerror = sum->nerror,
+                          .nunanswered = sum->nunanswered};
 
     if (sum->start_ns > 0 &&
-        series_add(w->o->series, (double)(sum->start_ns - w->run.start_ns) / 1e9,
-                   (double)(sum->end_ns - sum->start_ns) / 1e9,
-                   open ? &sum->response : &sum->service, &sum->service, sum->nerror) < 0)
+        series_add(w->o->series, &of, open ? &sum->response : &sum->service, &sum->service) < 0)
         w->failed = true;
     memset(sum, 0, sizeof(*sum));
 }

@@ -45,6 +45,15 @@ double series_seconds(const struct series *s)
     return last->start_sec + last->len_sec - s->list[0].start_sec;
 }
 
+uint64_t series_answers(const struct series *s)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        n += s->list[i].count;
+    return n;
+}
+
 /* What an interval says of its histograms without their texts being read. */
 static int interval_fill(struct interval *to, const struct hist *response,
                          const struct hist *service)
@@ -57,6 +66,7 @@ static int interval_fill(struct interval *to, const struct hist *response,
         return -1;
     }
     to->count = service ? service->count : response->count;
+    to->count -= to->nunanswered < to->count ? to->nunanswered : to->count;
     to->p50 = hist_value(response, 0.5);
     to->p99 = hist_value(response, 0.99);
     to->max = response->max;
@@ -76,20 +86,20 @@ static int make_room(struct series *s)
     return 0;
 }
 
-int series_add(struct series *s, double start_sec, double len_sec, const struct hist *response,
-               const struct hist *service, uint64_t nerror)
+int series_add(struct series *s, const struct interval *of, const struct hist *response,
+               const struct hist *service)
 {
-    struct interval new = {.start_sec = start_sec, .len_sec = len_sec, .nerror = nerror};
+    struct interval new = *of;
     size_t at = s->n;
 
     if (make_room(s) < 0 || interval_fill(&new, response, service) < 0)
         return -1;
-    while (at > 0 && s->list[at - 1].start_sec > start_sec)
+    while (at > 0 && s->list[at - 1].start_sec > of->start_sec)
         at--;
     memmove(&s->list[at + 1], &s->list[at], (s->n - at) * sizeof(s->list[0]));
     s->list[at] = new;
     s->n++;
-    s->nerror += nerror;
+    s->nerror += of->nerror;
     hist_merge(&s->response, response);
     if (service)
         hist_merge(&s->service, service);
@@ -149,6 +159,8 @@ static int merge_one(struct interval *to, const struct interval *from, struct hi
     char *old[2] = {to->response, to->service};
     bool both = from->service && to->service;
 
+    to->nunanswered += from->nunanswered;
+
     hist_clear(&scratch[0]);
     hist_clear(&scratch[1]);
     if (read_into(&scratch[0], to->response) < 0 || read_into(&scratch[0], from->response) < 0 ||
@@ -167,14 +179,14 @@ static int merge_each(struct series *s, const struct series *from, struct hist s
 
     for (size_t i = 0; i < from->n; i++) {
         const struct interval *f = &from->list[i];
-        struct interval *same = same_second(s, f->start_sec + shift);
+        struct interval *same = same_second(s, f->start_sec + shift), new = *f;
+        new.start_sec += shift;
         hist_clear(&scratch[0]);
         hist_clear(&scratch[1]);
         if (same ? merge_one(same, f, scratch) < 0
                  : read_into(&scratch[0], f->response) < 0 ||
                        read_into(&scratch[1], f->service) < 0 ||
-                       series_add(s, f->start_sec + shift, f->len_sec, &scratch[0],
-                                  f->service ? &scratch[1] : NULL, f->nerror) < 0)
+                       series_add(s, &new, &scratch[0], f->service ? &scratch[1] : NULL) < 0)
             return -1;
         if (!same)
             continue;

@@ -17,6 +17,8 @@ struct interval {
     uint64_t count;         /* answers */
     uint64_t p50, p99, max; /* of the response; 0 when there is none */
     uint64_t nerror;
+    uint64_t nunanswered; /* in the service (or the only) histogram with the time they were waited
+                           * for: those are not answers */
 };
 
 struct series {
@@ -31,9 +33,10 @@ struct series {
 struct series *series_make(double epoch_sec);
 void series_free(struct series *s);
 
-/* Add what was measured in an interval; service NULL: it is not known.  0, -1: out of memory. */
-int series_add(struct series *s, double start_sec, double len_sec, const struct hist *response,
-               const struct hist *service, uint64_t nerror);
+/* Add what was measured in an interval, of which start, length, nerror and nunanswered are given;
+ * service NULL: it is not known.  0, -1: out of memory. */
+int series_add(struct series *s, const struct interval *of, const struct hist *response,
+               const struct hist *service);
 
 /* Responses are the services, corrected for what a closed loop did not ask in stalls
  * (hist_correct).
@@ -43,6 +46,9 @@ int series_correct(struct series *s, uint64_t expected_ns, uint64_t stall_ns);
 /* Add each interval of from to the one of the same second, or as a new one.  0, -1: out of
  * memory, or texts that cannot be read. */
 int series_merge(struct series *s, const struct series *from);
+
+/* Answers of all intervals. */
+uint64_t series_answers(const struct series *s);
 
 /* From the first interval's start to the last one's end. */
 double series_seconds(const struct series *s);

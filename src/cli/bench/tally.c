@@ -40,7 +40,7 @@ void tally_turn(struct tally *t, uint64_t number, uint64_t now_ns)
     t->now->end_ns = now_ns;
     next->number = number;
     next->start_ns = now_ns;
-    next->nerror = 0;
+    next->nerror = next->nunanswered = 0;
     t->now = next;
     atomic_store_explicit(&t->nclosed, nclosed + 1, memory_order_release);
 }
@@ -94,8 +94,10 @@ void tally_expired(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t 
 {
     if (due_ns)
         hist_add(&t->now->response, now_ns - due_ns, 1);
-    else
+    if (sent_ns) {
         hist_add(&t->now->service, now_ns - sent_ns, 1);
+        t->now->nunanswered++;
+    }
     silence(t, due_ns ? due_ns : sent_ns, now_ns);
     t->last_ns = now_ns;
     t->nlost++;

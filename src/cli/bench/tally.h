@@ -33,6 +33,7 @@ struct slot {
     uint64_t number; /* of the interval */
     uint64_t start_ns, end_ns;
     uint64_t nerror;
+    uint64_t nunanswered; /* in the service with the time they were waited for */
     struct hist response, service;
 };
 
@@ -73,7 +74,8 @@ void tally_turn(struct tally *t, uint64_t number, uint64_t now_ns);
  * loop. */
 void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns, uint64_t n);
 
-/* A message has none, and is not waited for any longer: its age is the least it would be. */
+/* A message has none, and is not waited for any longer: its age is the least it would be.  sent_ns
+ * 0: it was due only. */
 void tally_expired(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns);
 
 /* Something failed.  Its sentence is stoa_errmsg()'s, or why. */
