@@ -456,6 +456,23 @@ END
     has "$output" "The rate was not reached"
 }
 
+@test "waiting for what never comes is no part of the time that a rate is of" {
+    wrong_server '
+    import threading
+    def talk(c, mute):
+        while d := c.recv(64):
+            if not mute:
+                c.sendall(d.upper())
+    clients = globals().setdefault("clients", [])
+    clients.append(c)
+    threading.Thread(target=talk, args=(c, len(clients) == 3), daemon=True).start()'
+    run -1 bench "$ADDR" --conns 2 --size 32 --duration 300ms --timeout 2s --quiet \
+        --json=report.json --hlog log.hlog
+    holds 'r["answers"] > 0 and r["expired"] == 1 and r["seconds"] < 2'
+    bench --merge log.hlog --json=report.json
+    holds 'r["seconds"] < 2'
+}
+
 @test "an answer that is late ends its connection, and another is made" {
     wrong_server '
     clients = globals().setdefault("clients", [])

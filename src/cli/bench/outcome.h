@@ -16,7 +16,7 @@ struct outcome {
     char first[SENTENCE_MAX], wrong[SENTENCE_MAX];
     uint64_t nanswer, nerror, nlost, nexpired, nconnect, ncut;
     uint64_t sent, came; /* bytes */
-    double seconds;      /* from the start to the last worker's end */
+    double seconds;      /* from the start to the last message's beginning or the last answer */
     double silence_sec, longest_sec, longest_at_sec;
     double busy; /* the busiest worker's processor time, as a part of a processor */
     double cpu_sec;

@@ -93,13 +93,25 @@ static void take_closed(struct watch *w)
     }
 }
 
+/* The end of the time in which messages began or answers came.  What follows is waiting for what
+ * never came, and a rate over that would be one that nobody has asked for. */
+static uint64_t load_end_ns(const struct watch *w, const struct worker *k)
+{
+    uint64_t until_ns = atomic_load(&w->run.until_ns), answered_ns = k->tally.answered_ns;
+
+    if (until_ns > k->end_ns)
+        until_ns = k->end_ns;
+    return answered_ns > until_ns ? answered_ns : until_ns;
+}
+
 /* What is left when the workers have ended. */
 static void take_rest(struct watch *w)
 {
     take_closed(w);
     for (unsigned i = 0; i < w->nworker; i++) {
         struct tally *t = &w->workers[i].tally;
-        t->now->end_ns = w->workers[i].end_ns;
+        uint64_t end_ns = load_end_ns(w, &w->workers[i]);
+        t->now->end_ns = end_ns > t->now->start_ns ? end_ns : t->now->start_ns;
         for (struct slot *s; (s = tally_peek(t)) != NULL; tally_give_back(t))
             sum_add(w->sum, s);
         sum_add(w->sum, t->now);
@@ -152,7 +164,7 @@ static void gather(struct watch *w)
         const struct worker *k = &w->workers[i];
         double seconds = (double)(k->end_ns - w->run.start_ns) / 1e9;
         tally_gather(o, &k->tally);
-        o->seconds = fmax(o->seconds, seconds);
+        o->seconds = fmax(o->seconds, (double)(load_end_ns(w, k) - w->run.start_ns) / 1e9);
         o->cpu_sec += (double)k->cpu_ns / 1e9;
         o->busy = fmax(o->busy, seconds > 0 ? (double)k->cpu_ns / 1e9 / seconds : 0);
         if (k->tally.silence_ns < least->silence_ns)

@@ -27,7 +27,7 @@ void tally_start(struct tally *t, uint64_t now_ns, uint64_t until_ns)
 {
     t->until_ns = until_ns;
     t->now->start_ns = now_ns;
-    t->last_ns = now_ns;
+    t->last_ns = t->answered_ns = now_ns;
 }
 
 void tally_turn(struct tally *t, uint64_t number, uint64_t now_ns)
@@ -85,7 +85,7 @@ void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t n
         hist_add(&t->now->response, now_ns - due_ns, n);
     if (now_ns - t->last_ns >= STALL_NS || now_ns - t->last_ns > t->longest_ns)
         silence(t, due_ns ? due_ns : sent_ns, now_ns);
-    t->last_ns = now_ns;
+    t->last_ns = t->answered_ns = now_ns;
     atomic_store_explicit(&t->nanswer, atomic_load_explicit(&t->nanswer, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }

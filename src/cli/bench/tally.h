@@ -54,7 +54,8 @@ struct tally {
     uint64_t ncut; /* of the crowd, by the server */
     struct hist connect, lag;
     uint64_t until_ns;
-    uint64_t last_ns; /* when the last answer came */
+    uint64_t last_ns;     /* when the last answer came, or was given up */
+    uint64_t answered_ns; /* when it came */
     uint64_t silence_ns, longest_ns, longest_at_ns;
 
     _Atomic uint64_t nerror, nanswer; /* for whoever looks */
