@@ -74,23 +74,24 @@ int doctor_free(const struct doctor *d)
         output_say(WHO, "port %" PRIu64 " has no connection in TIME_WAIT: nothing to forget", port);
         return CODE_FAILED;
     }
-    snprintf(question, sizeof(question), "forget %zu connections in TIME_WAIT of port %" PRIu64,
-             f.nsocket, port);
+    snprintf(question, sizeof(question), "forget %s in TIME_WAIT of port %" PRIu64,
+             finding_count(f.nsocket, "connection").c, port);
     if (!agrees(d, question)) {
         facts_free(&f);
         return CODE_FAILED;
     }
-    for (size_t i = 0; i < f.nsocket && (r == 0 || r == -ENOENT); i++) {
+    for (size_t i = 0; i < f.nsocket && r == 0; i++) {
         r = sockdiag_destroy(&f.sockets[i]);
         done += r == 0;
+        if (r == -ENOENT || r == -ESTALE) /* it has ended by itself */
+            r = 0;
     }
     facts_free(&f);
-    if (r < 0 && r != -ENOENT)
+    if (r < 0)
         return refused((uint16_t)port, r);
     output_say(WHO,
-               "port %" PRIu64 ": %" PRIu64 " connections in TIME_WAIT are forgotten; it cannot be "
-               "undone, and need not be",
-               port, done);
+               "port %" PRIu64 ": %s in TIME_WAIT forgotten; it cannot be undone, and need not be",
+               port, finding_count(done, "connection").c);
     return CODE_OK;
 }
 

@@ -1,6 +1,6 @@
 /* procnet.h - the list of sockets as /proc/net has it, for kernels without sock_diag.
  *
- * It hides what sock_diag tells: drops, cgroups, TCP's own numbers, sockets that are bound and
+ * It hides what sock_diag tells: drops, TCP's own numbers, sockets that are bound and
  * do neither listen nor are connected, IPV6_V6ONLY, and how long a listener's queue may be.
  */
 #ifndef STOA_DIAG_PROCNET_H

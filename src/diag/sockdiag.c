@@ -31,10 +31,8 @@
 
 _Static_assert(NLMSG_HDRLEN + sizeof(struct inet_diag_req_v2) + 32 <= 256, "a request's room");
 
-/* Newer than the headers of Debian 12 may be. */
-#define ATTRIBUTE_CGROUP 21
-#define CHUNK            32768
-#define PATIENCE_SEC     1
+#define CHUNK        32768
+#define PATIENCE_SEC 1
 
 static int ask(const void *request, size_t len)
 {
@@ -143,10 +141,6 @@ static void take_attribute(struct diag_socket *s, const struct rtattr *a)
     case INET_DIAG_SKV6ONLY:
         s->v6only = len >= 1 && *(const uint8_t *)data;
         break;
-    case ATTRIBUTE_CGROUP:
-        if (len >= sizeof(s->cgroup))
-            memcpy(&s->cgroup, data, sizeof(s->cgroup));
-        break;
     default:
         break;
     }
@@ -167,6 +161,7 @@ static int inet_message(struct reader *r, const struct nlmsghdr *h)
     s.peer_port = ntohs(m->id.idiag_dport);
     memcpy(&s.addr, m->id.idiag_src, sizeof(s.addr));
     memcpy(&s.peer, m->id.idiag_dst, sizeof(s.peer));
+    memcpy(&s.cookie, m->id.idiag_cookie, sizeof(s.cookie));
     s.device = m->id.idiag_if;
     s.timer_ms = m->idiag_expires;
     s.uid = m->idiag_uid;
@@ -303,12 +298,13 @@ int sockdiag_destroy(const struct diag_socket *s)
                  .idiag_states = DIAG_BIT(s->state),
                  .id = {.idiag_sport = htons(s->port),
                         .idiag_dport = htons(s->peer_port),
-                        .idiag_if = s->device,
-                        .idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}}},
+                        .idiag_if = s->device}},
     };
     struct reader r = {.message = NULL};
 
     memcpy(q.body.id.idiag_src, &s->addr, sizeof(s->addr));
     memcpy(q.body.id.idiag_dst, &s->peer, sizeof(s->peer));
+    /* The state of the request is not looked at, and a new connection may have the ports by now. */
+    memcpy(q.body.id.idiag_cookie, &s->cookie, sizeof(s->cookie));
     return exchange(&q, sizeof(q), &r);
 }

@@ -11,7 +11,7 @@ struct sockdiag_wish {
     uint32_t states; /* DIAG_BIT()s */
     uint16_t first;  /* local ports; 0 and 0: all */
     uint16_t last;
-    bool details; /* drops, cgroup, and TCP's own numbers */
+    bool details; /* drops, and TCP's own numbers */
 };
 
 /* Each of them, until each() says other than 0.  0, each()'s answer, or negative errno:
@@ -23,7 +23,7 @@ int sockdiag_inet(const struct sockdiag_wish *wish,
 int sockdiag_unix(uint32_t states, int (*each)(void *arg, const struct diag_unix *s), void *arg);
 
 /* End a socket as it is (ss -K): a TIME_WAIT is forgotten.  0; -EPERM: not root; -EOPNOTSUPP: a
- * kernel without CONFIG_INET_DIAG_DESTROY; -ENOENT: it is gone. */
+ * kernel without CONFIG_INET_DIAG_DESTROY; -ENOENT: it is gone; -ESTALE: and another is there. */
 int sockdiag_destroy(const struct diag_socket *s);
 
 #endif

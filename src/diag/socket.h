@@ -54,7 +54,7 @@ struct diag_socket {
     uint32_t receive; /* bytes; a listener's: connections that wait */
     uint32_t send;    /* bytes; a listener's: how many may wait */
     uint32_t drops;
-    uint64_t cgroup;
+    uint64_t cookie; /* the kernel's name for this very socket; 0: not told */
     int pid;        /* who has it, filled by who looked for that; 0: not known */
     int8_t nodelay; /* its TCP_NODELAY, likewise; -1: not known */
 
