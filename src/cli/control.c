@@ -4,9 +4,9 @@
  * mode is 0600, and who connects must be this server's user, or root (SO_PEERCRED): the mode
  * alone would not hold in a folder whose owner is another.
  *
- * Of several processes the supervisor has all listeners: they outlive a crash, and at a handover the
- * next one gets them with all others.  Until its predecessor has ended either of the two may
- * answer.
+ * Of several processes the supervisor has all listeners: they outlive a crash, and at a handover
+ * the next one gets them with all others.  Until its predecessor has ended either of the two
+ * may answer.
  *
  * Limits: one visitor at a time, with ANSWER_SECONDS to take the answer.
  */

@@ -39,9 +39,9 @@ class Server:
         self.process = subprocess.Popen(
             [*start, self.program, 'serve', *handler, at.replace('{folder}', self.folder.name),
              '--json', '--ready-fd', str(writes),
-             *(word.replace('{folder}', self.folder.name) for word in words)], pass_fds=[writes, *pass_fds],
-            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})},
-            start_new_session=True)
+             *(word.replace('{folder}', self.folder.name) for word in words)],
+            pass_fds=[writes, *pass_fds], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+            env={**os.environ, **(env or {})}, start_new_session=True)
         os.close(writes)
         self.log = b''
         with open(reads, encoding='ascii') as file:

@@ -3,143 +3,7 @@
  * What is looked for is the fact (a pid, a program, a number of seconds, a free port), not
  * the wording around it.  Other programs are forked children with the system's own calls.
  */
-#include "backends.h"
-#include "netns.h"
-#include "procns.h"
-
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sched.h>
-#include <signal.h>
-#include <sys/resource.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-
-/* A look ends at so many descriptors (EXPLAIN_LINKS_MAX of diag/place.h), and on a busy machine
- * others have more of them. */
-__attribute__((constructor)) static void begin(void)
-{
-    among_ourselves();
-}
-
-/* -------------------------------------------------------------------------
- * Another program
- * ---------------------------------------------------------------------- */
-
-struct child {
-    pid_t pid;
-    int tell; /* the child goes on when it is closed */
-    int hear;
-};
-
-/* A child that runs fn, which says child_ready() and then child_wait()s. */
-static struct child child_start(void (*fn)(struct child *me, void *arg), void *arg)
-{
-    int down[2], up[2];
-    struct child c;
-
-    EXPECT_EQ(pipe2(down, O_CLOEXEC) | pipe2(up, O_CLOEXEC), 0);
-    c.pid = fork();
-    if (c.pid == 0) {
-        struct child me = {.tell = up[1], .hear = down[0]};
-
-        close(down[1]);
-        fn(&me, arg);
-        _exit(0);
-    }
-    close(down[0]);
-    close(up[1]);
-    c.tell = down[1];
-    c.hear = up[0];
-    char byte;
-    EXPECT_EQ(read(c.hear, &byte, 1), 1);
-    return c;
-}
-
-static void child_ready(struct child *me)
-{
-    if (write(me->tell, ".", 1) != 1)
-        _exit(1);
-}
-
-static void child_wait(struct child *me)
-{
-    char byte;
-
-    (void)!read(me->hear, &byte, 1);
-}
-
-static void child_end(struct child *c)
-{
-    int status;
-
-    close(c->tell);
-    close(c->hear);
-    EXPECT_EQ(waitpid(c->pid, &status, 0), c->pid);
-}
-
-static void expect_pid(int line, pid_t pid)
-{
-    char part[32];
-
-    snprintf(part, sizeof(part), "(pid %d, user ", (int)pid);
-    if (!said(part) || !said(program_invocation_short_name))
-        t_fail(__FILE__, line, "\"%s\" does not name %s %s", stoa_errmsg(),
-               program_invocation_short_name, part);
-}
-
-#define EXPECT_PID(pid) expect_pid(__LINE__, pid)
-
-static struct sockaddr_in at(uint16_t port)
-{
-    return (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
-}
-
-static int plain_listener(uint16_t *port, int reuse, int backlog)
-{
-    struct sockaddr_in in = at(*port);
-    socklen_t len = sizeof(in);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-    EXPECT_EQ(bind(fd, (struct sockaddr *)&in, len) | listen(fd, backlog), 0);
-    EXPECT_EQ(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-    *port = ntohs(in.sin_port);
-    return fd;
-}
-
-/* "127.0.0.1:80" */
-static struct text text_of(const char *host, unsigned port)
-{
-    struct text t;
-
-    snprintf(t.c, sizeof(t.c), "%s:%u", host, port);
-    return t;
-}
-
-/* -------------------------------------------------------------------------
- * Address already in use
- * ---------------------------------------------------------------------- */
-
-/* The child has the parent's listener alone, so the port was never free in between. */
-static void listens(struct child *me, void *arg)
-{
-    (void)arg;
-    child_ready(me);
-    child_wait(me);
-}
-
-static struct child server_start(void (*fn)(struct child *me, void *arg), uint16_t *port)
-{
-    int listener = plain_listener(port, 1, 5);
-    struct child c = child_start(fn, &listener);
-
-    close(listener);
-    return c;
-}
+#include "others.h"
 
 TEST(a_port_in_use_names_its_holder_and_a_free_one)
 {
@@ -201,37 +65,6 @@ TEST(listen_names_the_holder_too)
     EXPECT_OK(stoa_close(s) | stoa_close(t));
 }
 ON_EVERY_BACKEND(listen_names_the_holder_too)
-
-static bool write_file(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    bool good = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-    close(fd);
-    return good;
-}
-
-/* A network of our own, whose TIME_WAITs and ports nobody else fills. */
-static bool network_with_ports(const char *range)
-{
-    if ((unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) || !loopback_up())
-        return false;
-    return write_file("/proc/sys/net/ipv4/ip_local_port_range", range);
-}
-
-/* Give the loopback device a second address. */
-static bool has_address(const char *address)
-{
-    struct ifreq alias = {.ifr_name = "lo:1"};
-    struct sockaddr_in *in = (struct sockaddr_in *)(void *)&alias.ifr_addr;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-    in->sin_family = AF_INET;
-    bool good =
-        inet_pton(AF_INET, address, &in->sin_addr) == 1 && ioctl(fd, SIOCSIFADDR, &alias) == 0;
-    close(fd);
-    return good;
-}
 
 /* The old server had no SO_REUSEADDR and closed first. */
 static uint16_t left_in_time_wait(void)
@@ -391,8 +224,11 @@ TEST(a_low_port_tells_three_ways_out)
 }
 
 /* Whose a datagram socket is, is asked of UDP: the same port of TCP is another's. */
+static int taken; /* the descriptor of the parent's */
+
 static void binds_a_taken_one(struct child *me, void *arg)
 {
+    close(taken); /* inherited: else it would be this very process's */
     (void)!setgid(65534);
     (void)!setuid(65534);
     int s = stoa_socket(AF_INET, SOCK_DGRAM, 0);
@@ -419,210 +255,13 @@ TEST(who_may_not_look_is_told_the_command)
 
     EXPECT_OK(stoa_bind(s, "127.0.0.1:0"));
     struct text where = self_text(s);
+    taken = stoa_fileno(s);
     struct child c = child_start(binds_a_taken_one, where.c);
     EXPECT_EQ(read(c.hear, &good, 1), 1);
     EXPECT(good);
     child_end(&c);
     EXPECT_OK(stoa_close(s));
 }
-
-/* -------------------------------------------------------------------------
- * Connection refused, reset, timed out
- * ---------------------------------------------------------------------- */
-
-TEST(refused_tells_who_listens_beside)
-{
-    NOT_SIMULATED("it has no other programs");
-    uint16_t port = 0;
-    struct child c = server_start(listens, &port);
-    struct text where = text_of("[::1]", port), there = text_of("127.0.0.1", port);
-
-    EXPECT_ERR(stoa_dial(where.c, NULL), ECONNREFUSED);
-    EXPECT_SAID(there.c);
-    EXPECT_PID(c.pid);
-    where = text_of("127.0.0.2", port);
-    EXPECT_ERR(stoa_dial(where.c, NULL), ECONNREFUSED);
-    EXPECT_PID(c.pid);
-    child_end(&c);
-    EXPECT_ERR(stoa_dial(there.c, NULL), ECONNREFUSED);
-    EXPECT_SAID("nothing listens on port ");
-}
-ON_EVERY_BACKEND(refused_tells_who_listens_beside)
-
-/* 0.0.0.0 is this machine (ip(7)), and so is its own address in IPv6's clothes. */
-TEST(this_machine_is_known_by_all_its_names)
-{
-    NOT_SIMULATED("it has its own addresses");
-    ALONE(this_machine_is_known_by_all_its_names);
-    if (!network_with_ports("40000 50000") || !has_address("10.8.0.1")) {
-        SKIP("needs a network namespace");
-        return;
-    }
-    EXPECT_ERR(stoa_dial("0.0.0.0:8081", NULL), ECONNREFUSED);
-    EXPECT_SAID("nothing listens on port 8081 of this machine");
-    EXPECT_ERR(stoa_dial("[::ffff:10.8.0.1]:8081", NULL), ECONNREFUSED);
-    EXPECT_SAID("nothing listens on port 8081 of this machine");
-}
-ON_EVERY_BACKEND(this_machine_is_known_by_all_its_names)
-
-TEST(a_datagrams_refusal_is_of_an_earlier_one)
-{
-    NOT_SIMULATED("it has no other programs");
-    struct text where = nobody_there(UDP4);
-    int s = stoa_dial(where.c, NULL);
-    char byte;
-
-    EXPECT_OK(stoa_send(s, "x", 1, 0));
-    EXPECT_ERR(stoa_recv(s, &byte, 1, 0), ECONNREFUSED);
-    EXPECT_SAID("an earlier message was refused");
-    EXPECT_OK(stoa_close(s));
-}
-ON_EVERY_BACKEND(a_datagrams_refusal_is_of_an_earlier_one)
-
-/* Takes a connection, and closes it when there are bytes that it has not read. */
-static void closes_unread(struct child *me, void *arg)
-{
-    const int *listener = arg;
-    int conn;
-    char byte;
-
-    child_ready(me);
-    conn = accept(*listener, NULL, NULL);
-    (void)!recv(conn, &byte, 1, MSG_PEEK);
-    close(conn);
-    child_wait(me);
-}
-
-TEST(a_reset_tells_whose_bytes_were_unread)
-{
-    NOT_SIMULATED("it has no other programs");
-    uint16_t port = 0;
-    struct child c = server_start(closes_unread, &port);
-    struct text where = text_of("127.0.0.1", port);
-    int s = stoa_dial(where.c, NULL);
-    char byte;
-
-    EXPECT_OK(stoa_sendall(s, "hello", 5, 0));
-    EXPECT_ERR(stoa_recv(s, &byte, 1, 0), ECONNRESET);
-    EXPECT_SAID("unread");
-    EXPECT_PID(c.pid);
-    EXPECT_SAID(" of the 5 bytes sent");
-    child_end(&c);
-    EXPECT_OK(stoa_close(s));
-}
-ON_EVERY_BACKEND(a_reset_tells_whose_bytes_were_unread)
-
-TEST(a_reset_by_a_server_that_is_gone)
-{
-    NOT_SIMULATED("it has no other programs");
-    struct text where;
-    int listener = listener_make(TCP4, &where), s = stoa_dial(where.c, NULL);
-    int conn = stoa_accept(listener, NULL);
-    char byte;
-
-    EXPECT_OK(stoa_close(listener) | stoa_abort(conn));
-    EXPECT_ERR(stoa_recv(s, &byte, 1, 0), ECONNRESET);
-    EXPECT_SAID("its program has ended");
-    EXPECT_OK(stoa_close(s));
-}
-ON_EVERY_BACKEND(a_reset_by_a_server_that_is_gone)
-
-TEST(out_of_time_at_a_full_queue)
-{
-    NOT_SIMULATED("it has no other programs");
-    uint16_t port = 0;
-    int listener = plain_listener(&port, 1, 0), s[2];
-    struct text where = text_of("127.0.0.1", port);
-    /* Two that are not meant, before and after it in any order of the kernel's. */
-    struct text beside[] = {text_of("127.0.0.2", port), text_of("127.0.0.3", port)};
-    int others[] = {stoa_announce(beside[0].c, NULL), stoa_announce(beside[1].c, NULL)};
-
-    s[0] = stoa_dial(where.c, NULL);
-    s[1] = stoa_socket(AF_INET, SOCK_STREAM, 0);
-    stoa_settimeout(s[1], 0.05);
-    EXPECT_ERR(stoa_connect(s[1], where.c), ETIME);
-    EXPECT_SAID("its queue is full, 1 connections wait and the limit is 0");
-    EXPECT_PID(getpid());
-    EXPECT_OK(stoa_close(s[0]) | stoa_close(s[1]));
-    EXPECT_OK(stoa_close(others[0]) | stoa_close(others[1]));
-    close(listener);
-}
-ON_EVERY_BACKEND(out_of_time_at_a_full_queue)
-
-TEST(the_networks_time_and_ours_are_told_apart)
-{
-    NOT_SIMULATED("it has its own settings");
-    struct pair p = pair_make();
-    int ms = 50;
-    size_t len = 16 << 20;
-    char *big = calloc(1, len);
-
-    small_buffers(p.near);
-    small_buffers(p.far);
-    EXPECT_OK(stoa_setsockopt(p.near, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)));
-    EXPECT_ERR(stoa_sendall(p.near, big, len, 0), ETIMEDOUT);
-    EXPECT_SAID("the network gave up");
-    EXPECT_SAID("net.ipv4.tcp_retries2");
-    EXPECT_SAID(" bytes sent");
-    pair_close(&p);
-    p = pair_make();
-    stoa_settimeout(p.near, 0.01);
-    EXPECT_ERR(stoa_recv(p.near, big, 1, 0), ETIME);
-    EXPECT_SAID("our own time");
-    pair_close(&p);
-    free(big);
-}
-ON_EVERY_BACKEND(the_networks_time_and_ours_are_told_apart)
-
-/* -------------------------------------------------------------------------
- * UNIX paths
- * ---------------------------------------------------------------------- */
-
-TEST(a_path_in_use_names_its_holder)
-{
-    NOT_SIMULATED("there a path is a name, and no file");
-    struct text where = unix_path();
-    int s = stoa_announce(where.c, NULL);
-
-    EXPECT_OK(s);
-    EXPECT_ERR(stoa_announce(where.c, NULL), EADDRINUSE);
-    EXPECT_SAID("the path is held by");
-    EXPECT_PID(getpid());
-    EXPECT_OK(stoa_close(s));
-    EXPECT_ERR(stoa_dial(where.c, NULL), ECONNREFUSED);
-    EXPECT_SAID("left it behind");
-    EXPECT_SAID("rm /");
-    EXPECT_EQ(unlink(where.c + strlen("unix:")), 0);
-    EXPECT_ERR(stoa_dial(where.c, NULL), ENOENT);
-    EXPECT_SAID("there is no such path");
-    EXPECT_ERR(stoa_dial("unix:/no/such/path", NULL), ENOENT);
-    EXPECT_SAID("no such folder: /no");
-    EXPECT_ERR(stoa_announce("unix:/no/such/path", NULL), ENOENT);
-    EXPECT_SAID("mkdir -p");
-    EXPECT_ERR(stoa_dial("unix:@no.such.name", NULL), ECONNREFUSED);
-    EXPECT_SAID("no process has that name");
-}
-ON_EVERY_BACKEND(a_path_in_use_names_its_holder)
-
-TEST(a_full_path_tells_how_full)
-{
-    NOT_SIMULATED("there a path is a name, and no file");
-    struct text where = unix_path();
-    int listener = stoa_socket(AF_UNIX, SOCK_STREAM, 0), s[2];
-
-    EXPECT_OK(stoa_bind(listener, where.c) | stoa_listen(listener, 0));
-    for (int i = 0; i < 2; i++) {
-        EXPECT_OK(s[i] = stoa_socket(AF_UNIX, SOCK_STREAM, 0));
-        stoa_setblocking(s[i], false);
-    }
-    EXPECT_OK(stoa_connect(s[0], where.c));
-    EXPECT_ERR(stoa_connect(s[1], where.c), EAGAIN);
-    EXPECT_SAID("its queue is full: 1 connections wait, the limit is 0");
-    EXPECT_PID(getpid());
-    EXPECT_OK(stoa_close(s[0]) | stoa_close(s[1]) | stoa_close(listener));
-    unlink(where.c + strlen("unix:"));
-}
-ON_EVERY_BACKEND(a_full_path_tells_how_full)
 
 /* -------------------------------------------------------------------------
  * Manners
