@@ -595,7 +595,7 @@ END
 # --- limits --------------------------------------------------------------------
 
 @test "--first-byte and --idle send silent clients off, and the log says why" {
-    serve echo 127.0.0.1:0 --first-byte 500ms --idle 1500ms
+    serve echo 127.0.0.1:0 --first-byte 500ms
     exec {conn}<>"/dev/tcp/$HOST/$PORT"
     log_line
     has "$LINE" came
@@ -603,6 +603,7 @@ END
     has "$LINE" "went after 0 bytes in, 0 out"
     has "$LINE" ": silent from the start"
     exec {conn}>&-
+    serve echo 127.0.0.1:0 --idle 2s
     exec {conn}<>"/dev/tcp/$HOST/$PORT"
     echo word >&"$conn"
     log_line
