@@ -16,8 +16,11 @@ static inline int words(long nr)
     case SYS_accept4:
         return 4;
     case SYS_membarrier:
+    case SYS_tgkill:
+    case SYS_pidfd_getfd:
         return 3;
     case SYS_io_uring_setup:
+    case SYS_pidfd_open:
         return 2;
     default:
         return 0;

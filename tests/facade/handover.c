@@ -24,7 +24,7 @@ static char *const again[] = {(char *)SELF, NULL};
 static int hand_over_again(void *arg)
 {
     (void)arg;
-    return stoa_hand_over(again, 30);
+    return stoa_hand_over(again, 3600);
 }
 
 /* Capitals; q: stop; h: hand over. */
@@ -242,13 +242,13 @@ static void nobody_is_lost(enum kind k, const char *workers)
         waiting[i] = dial_and_say(s.at.c, "b");
 
     describe_next(s.at.c, workers);
-    pid_t pid = stoa_hand_over(again, 30);
+    pid_t pid = stoa_hand_over(again, 3600);
     EXPECT_GT(pid, 0);
     for (int i = 0; i < 40; i++)
         hear(waiting[i], 'B');
     EXPECT_OK(stoa_sendall(guest, "c", 1, 0));
     hear(guest, 'c');
-    EXPECT_ERR(stoa_hand_over(again, 30), EALREADY);
+    EXPECT_ERR(stoa_hand_over(again, 3600), EALREADY);
     EXPECT_SAID("another process has the listeners already");
 
     EXPECT_OK(stoa_close(guest));
@@ -312,7 +312,7 @@ static void every_queue_is_taken_over(const char *workers)
         waiting[i] = dial_and_say(s.at.c, "b");
 
     describe_next(s.at.c, workers);
-    pid_t pid = stoa_hand_over(again, 30);
+    pid_t pid = stoa_hand_over(again, 3600);
     EXPECT_GT(pid, 0);
     for (int i = 0; i < WAITING; i++) {
         hear(waiting[i], 'B');
@@ -358,7 +358,7 @@ TEST(a_program_that_has_taken_over_hands_over)
 
     old_start(&s, TCP4);
     describe_next(s.at.c, "2");
-    pid_t pid = stoa_hand_over(again, 30); /* perhaps before the old one serves */
+    pid_t pid = stoa_hand_over(again, 3600); /* perhaps before the old one serves */
     EXPECT_GT(pid, 0);
     old_join(&s);
     while (n < 5) {

@@ -95,6 +95,7 @@ CALL(int, -1, stoa_announce, (const char *at, const struct stoa_options *o), (at
 CALL(int, -1, stoa_serve,
      (const char *at, void (*fn)(int conn, void *arg), void *arg, const struct stoa_options *o),
      (at, fn, arg, o))
+CALL(int, -1, stoa_hand_over, (char *const argv[], double seconds), (argv, seconds))
 CALL(ssize_t, s, stoa_recvfrom, (int s, void *buf, size_t len, int flags, struct stoa_addr *from),
      (s, buf, len, flags, from))
 CALL(ssize_t, s, stoa_sendto,
