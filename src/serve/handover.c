@@ -104,18 +104,22 @@ static int copy_listeners(struct bequest **list)
  * Handing over
  * ---------------------------------------------------------------------- */
 
+static int cancel(struct successor *s, struct text *why)
+{
+    successor_stop(s);
+    text_add(why, "this process is to stop, and so is the one that was started");
+    return -ECANCELED;
+}
+
 /* Wait until it serves.  0; negative errno, with why, and it is no more. */
 static int await(struct successor *s, uint64_t ns, struct text *why)
 {
     int r = successor_await(s, ns);
 
+    if (r == -ECANCELED || (r == 0 && loop_stop_told()))
+        return cancel(s, why);
     if (r == 0)
         return 0;
-    if (r == -ECANCELED) {
-        successor_stop(s);
-        text_add(why, "this process is to stop, and so is the one that was started");
-        return r;
-    }
     successor_end(s);
     if (r == -ETIME) {
         text_add(why, "it did not serve in time, and has been ended");
@@ -150,6 +154,8 @@ static pid_t hand_over(char *const argv[], uint64_t ns, struct text *why)
     if (r < 0)
         return r;
     running_end();
+    if (loop_stop_told()) /* perhaps before that: then no new client begins at the listeners */
+        return cancel(&s, why);
     close(s.told);
     return s.pid;
 }

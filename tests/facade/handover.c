@@ -462,6 +462,37 @@ TEST(one_at_a_time_and_a_stop_ends_it)
         EXPECT_EQ(status, SIGTERM);
 }
 
+static void stop_by_signal(int sig)
+{
+    (void)sig;
+    stoa_stop();
+}
+
+/* A stop that comes with its word ends both, for our workers stop the listeners' new clients. */
+TEST(a_stop_just_before_it_serves_ends_it)
+{
+    ALONE(a_stop_just_before_it_serves_ends_it);
+    struct old s = {.handler = serve_old, .o = {.workers = 2}};
+    char *just[] = {(char *)"sh", (char *)"-c",
+                    (char *)"kill -STOP $PPID; kill $PPID; eval \"printf R >&$STOA_HANDOVER\"; "
+                            "kill -CONT $PPID; exec sleep 100",
+                    NULL};
+    int status = 0;
+    sigset_t term;
+
+    EXPECT(signal(SIGTERM, stop_by_signal) != SIG_ERR);
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, NULL);
+    old_start(&s, TCP4);
+    pthread_sigmask(SIG_UNBLOCK, &term, NULL); /* this thread takes it, before it hears the word */
+    EXPECT_ERR(stoa_hand_over(just, 30), ECANCELED);
+    EXPECT_SAID("this process is to stop");
+    old_join(&s);
+    EXPECT_GT(waitpid(-1, &status, 0), 0);
+    EXPECT_EQ(status, SIGTERM);
+}
+
 FIBER_TEST(a_fiber_cannot_hand_over)
 {
     EXPECT_ERR(stoa_hand_over(again, 1), EDEADLK);
