@@ -133,7 +133,7 @@ int stoa_bind_sa(int s, const struct sockaddr *sa, socklen_t len)
     r = backend_here()->bind(&so->b, sa, len);
     int type = so->b.type;
     sock_leave(so);
-    if (r == 0 || len > sizeof(a.sa))
+    if (r == 0 || r == -EFAULT || len > sizeof(a.sa))
         return (int)error_out(VERB_BIND, s, r);
     memcpy(&a.sa, sa, len);
     return (int)error_out_at(VERB_BIND, s, r, stoa_addr_text(&a, text, sizeof(text)), NULL, &a,

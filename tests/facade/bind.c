@@ -89,6 +89,14 @@ TEST(a_path_that_is_something_else_is_left_alone)
 ON_EVERY_BACKEND(a_path_that_is_something_else_is_left_alone)
 
 /* "a stale UNIX path not repaired": the twin takes the address as it is. */
+TEST(bind_sa_of_no_address_is_an_error)
+{
+    int s = stoa_socket(AF_INET, SOCK_STREAM, 0);
+
+    EXPECT_ERR(stoa_bind_sa(s, NULL, sizeof(struct sockaddr_in)), EFAULT);
+    EXPECT_OK(stoa_close(s));
+}
+
 TEST(bind_sa_takes_the_address_as_it_is)
 {
     struct text path = unix_path();
