@@ -193,12 +193,13 @@ static void tell_connection(FILE *to, int worker, const struct glance *g, const 
 
 static void tell_worker(struct report *l, struct worker *w, int number)
 {
+    struct server *sv = w->server;
     struct hold h = {.fiber = NULL};
     struct visitor mark;
     size_t n;
 
-    if (w->server->watches)
-        watch_holds(&w->server->watch, &w->watched, &h);
+    if (sv->watches) /* the first worker of its thread stands for all */
+        watch_holds(&sv->watch, &sv->worker[(number - 1) % sv->nthread].watched, &h);
     tell_listener(l->to, number, roll_listener(&w->roll));
     roll_mark(&w->roll, &mark);
     do {

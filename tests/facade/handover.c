@@ -27,7 +27,36 @@ static int hand_over_again(void *arg)
     return stoa_hand_over(again, 3600);
 }
 
-/* Capitals; q: stop; h: hand over. */
+/* While the handler holds its worker, waiting for us. */
+static void *until_status_tells(void *arg)
+{
+    bool told = false;
+
+    (void)arg;
+    while (!told) {
+        char *text = stoa_status();
+
+        told = text && strstr(text, "does=holds");
+        free(text);
+    }
+    return NULL;
+}
+
+static void hold(void)
+{
+    pthread_t thread;
+
+    EXPECT_EQ(pthread_create(&thread, NULL, until_status_tells, NULL), 0);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+static void unheard(const char *what, void *arg)
+{
+    (void)what;
+    (void)arg;
+}
+
+/* Capitals; q: stop; h: hand over; k: keep the worker until stoa_status() tells of it. */
 static void serve_next(int conn, void *arg)
 {
     char c;
@@ -36,6 +65,8 @@ static void serve_next(int conn, void *arg)
     while (stoa_recv(conn, &c, 1, 0) == 1) {
         if (c == 'h' && stoa_offload(hand_over_again, NULL) < 0)
             c = '?';
+        if (c == 'k')
+            hold();
         char answer = (char)toupper((unsigned char)c);
         stoa_sendall(conn, &answer, 1, 0);
         if (c == 'q')
@@ -46,7 +77,7 @@ static void serve_next(int conn, void *arg)
 __attribute__((constructor)) static void be_the_next(void)
 {
     const char *at = getenv("HANDOVER_AT");
-    struct stoa_options o = {.size = sizeof(o), .drain = 0.1};
+    struct stoa_options o = {.size = sizeof(o), .drain = 0.1, .tell = unheard, .max_hold = 0.01};
 
     if (!at)
         return;
@@ -559,6 +590,28 @@ TEST(listeners_that_a_manager_gives_are_all_accepted_from)
     pid = start_with(fd, 2, 0);
     hear(late, 'B');
     EXPECT_OK(stoa_close(late));
+    end_next(at.c, pid);
+    close(fd[0]);
+    close(fd[1]);
+    close(keep);
+}
+
+/* The thread is watched once for all its workers. */
+TEST(who_holds_a_thread_of_several_workers_is_told)
+{
+    ALONE(who_holds_a_thread_of_several_workers_is_told);
+    struct text at;
+    int keep = port_keep(&at);
+    int fd[2] = {sharing_listener(&at), sharing_listener(&at)}, conn[16];
+
+    describe_next(at.c, "1");
+    pid_t pid = start_with(fd, 2, 0);
+    for (int i = 0; i < 16; i++)
+        conn[i] = dial_and_say(at.c, "k");
+    for (int i = 0; i < 16; i++) {
+        hear(conn[i], 'K');
+        EXPECT_OK(stoa_close(conn[i]));
+    }
     end_next(at.c, pid);
     close(fd[0]);
     close(fd[1]);
