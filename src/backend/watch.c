@@ -259,12 +259,14 @@ void watch_end(struct watch *w)
 
 void watch_add(struct watch *w, struct watched *d, struct loop *l)
 {
-    *d = (struct watched){.loop = l, .watch = w, .tid = (pid_t)syscall(SYS_gettid)};
+    d->loop = l;
+    d->tid = (pid_t)syscall(SYS_gettid);
     if (pthread_getcpuclockid(pthread_self(), &d->clock) != 0)
         d->clock = CLOCK_THREAD_CPUTIME_ID;
     d->answers = sample_stack_make();
     l->watch = w;
     pthread_mutex_lock(&w->lock);
+    d->watch = w;
     list_add(&w->all, &d->link);
     pthread_mutex_unlock(&w->lock);
 }
@@ -280,10 +282,10 @@ void watch_remove(struct watched *d)
     list_remove(&d->link);
     if (d->told_ns)
         tell_over(w, d, &last);
+    d->watch = NULL;
     pthread_mutex_unlock(&w->lock);
     tell_all(w, &last);
     d->loop->watch = NULL;
-    d->watch = NULL;
     sample_stack_free(d->answers);
 }
 

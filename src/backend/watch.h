@@ -17,7 +17,7 @@ struct loop;
 struct watched {
     struct list link; /* in watch->all */
     struct loop *loop;
-    struct watch *watch; /* NULL: it is not looked at */
+    struct watch *watch; /* NULL: it is not looked at; written under its lock */
     pid_t tid;
     clockid_t clock; /* of its thread's processor time */
     void *answers;   /* sample.h's stack */
@@ -63,7 +63,7 @@ int watch_begin(struct watch *w, uint64_t max_ns,
                 void (*tell)(struct watch *w, const char *sentence));
 void watch_end(struct watch *w);
 
-/* On the thread of l, which is alive in between. */
+/* On the thread of l, which is alive in between.  d is zero before. */
 void watch_add(struct watch *w, struct watched *d, struct loop *l);
 void watch_remove(struct watched *d);
 
