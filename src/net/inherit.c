@@ -31,6 +31,7 @@
 struct inherited {
     char name[NAME_ROOM];
     atomic_bool taken;
+    atomic_bool adopted; /* it was made a socket of ours: the descriptor's next one is another */
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -143,7 +144,7 @@ bool inherit_take(int fd)
 {
     struct inherited *i = at(fd);
 
-    if (!i)
+    if (!i || atomic_exchange(&i->adopted, true))
         return false;
     atomic_store(&i->taken, true);
     return atomic_load(&predecessor) >= 0 && strcmp(i->name, INHERIT_OWN) == 0;
