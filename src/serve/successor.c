@@ -31,7 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STACK_LEN  ((size_t)64 << 10) /* execvpe(3) has paths on it */
+#define STACK_LEN  ((size_t)64 << 10) /* execvpe(3) has paths on it, and for a script its words */
 #define END_NS     ((uint64_t)10 * 1000 * 1000 * 1000)
 #define EXIT_NS    ((uint64_t)1000 * 1000 * 1000) /* from the end of a process's files to its own */
 #define LOOK_MS    5
@@ -192,21 +192,26 @@ static int become(void *arg)
 /* No signal comes to us while the new process has our memory.  Its number; negative errno. */
 static pid_t clone_start(struct start *s)
 {
-    char *stack = malloc(STACK_LEN);
+    size_t len = STACK_LEN;
     sigset_t all, before;
     pid_t pid;
+
+    for (char *const *word = s->argv; *word; word++)
+        len += sizeof(*word);
+    len &= ~(size_t)15;
+    char *stack = malloc(len);
 
     if (!stack)
         return -ENOMEM;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = clone(become, stack + STACK_LEN, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
+    pid = clone(become, stack + len, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
     if (pid < 0)
         s->error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     free(stack);
-    if (pid > 0 && s->error)
-        waitpid(pid, NULL, 0);
+    while (pid > 0 && s->error && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
     return s->error ? -s->error : pid;
 }
 

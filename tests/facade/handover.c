@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static const char SELF[] = "/proc/self/exe";
@@ -453,6 +454,30 @@ TEST(a_program_that_fails_changes_nothing)
     fails(&s, late, 0.05, ETIME, "it did not serve in time, and has been ended");
     fails(&s, late, 0, EINVAL, "the seconds are not more than 0");
     fails(&s, deaf, 30, ECHILD, "it was ended by signal 15 before it served");
+    EXPECT_OK(stoa_let_go());
+    old_join(&s);
+}
+
+/* A script without #! is the shell's, whose words are the script's and one more. */
+TEST(a_script_may_have_many_words)
+{
+    enum { WORDS = 20000 };
+    ALONE(a_script_may_have_many_words);
+    struct old s = {.handler = serve_old};
+    static char *words[WORDS + 2];
+    char path[] = "/tmp/stoa-script-XXXXXX";
+    int fd = mkstemp(path);
+
+    EXPECT(fd >= 0);
+    EXPECT_EQ(write(fd, "exit 7\n", 7), 7);
+    EXPECT_OK(fchmod(fd, 0700));
+    EXPECT_OK(close(fd));
+    words[0] = path;
+    for (int i = 1; i <= WORDS; i++)
+        words[i] = (char *)"word";
+    old_start(&s, TCP4);
+    fails(&s, words, 30, ECHILD, "it ended with status 7 before it served");
+    EXPECT_OK(unlink(path));
     EXPECT_OK(stoa_let_go());
     old_join(&s);
 }
