@@ -48,6 +48,18 @@ static const char *name_of(struct stoa_sock *so)
     return own ? INHERIT_OWN : name ? name : "given";
 }
 
+/* A copy of a listener that cannot end meanwhile.  1; 0: it is simulated; negative errno. */
+static int copy_entered(struct stoa_sock *so, struct bequest *to)
+{
+    to->was = life_fd(&so->b);
+    to->fd = fcntl(to->was, F_DUPFD_CLOEXEC, INHERIT_FIRST);
+    if (to->fd < 0)
+        return errno == EBADF ? 0 : -errno; /* a simulated one is none of the kernel's */
+    to->name = name_of(so);
+    atomic_store(&so->b.shared, true);
+    return 1;
+}
+
 /* The listener in this place of the table.  1; 0: there is none; negative errno. */
 static int copy_listener(struct stoa_sock *so, struct bequest *to)
 {
@@ -56,15 +68,8 @@ static int copy_listener(struct stoa_sock *so, struct bequest *to)
 
     if (!atomic_load(&so->listening) || !sock_enter((int)(generation << SLOT_BITS | so->slot)))
         return 0;
-    to->was = life_fd(&so->b);
-    to->fd = fcntl(to->was, F_DUPFD_CLOEXEC, INHERIT_FIRST);
-    if (to->fd >= 0) {
-        to->name = name_of(so);
-        atomic_store(&so->b.shared, true);
-        r = 1;
-    } else if (errno != EBADF) { /* a simulated one is none of the kernel's */
-        r = -errno;
-    }
+    if (atomic_load(&so->listening)) /* it may have been another socket's place a moment ago */
+        r = copy_entered(so, to);
     sock_leave(so);
     return r;
 }
