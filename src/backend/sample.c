@@ -40,6 +40,7 @@ enum {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int left_signal; /* whose handler is in place, as one who was asked may still hear it */
 static unsigned nsent;  /* both under lock */
 static atomic_uint nheard;
@@ -134,6 +135,14 @@ static uint64_t blocked_by(pid_t tid)
     return line ? strtoull(line + 8, NULL, 16) : UINT64_MAX;
 }
 
+static bool is_ours(int sig)
+{
+    struct sigaction now;
+
+    return sigaction(sig, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
+           now.sa_sigaction == on_signal;
+}
+
 /* A signal that nobody uses and the thread hears, with our handler; 0: there is none.  While one
  * is on its way it is that one, so that they can be counted. */
 static int borrow(pid_t tid)
@@ -142,6 +151,10 @@ static int borrow(pid_t tid)
     struct sigaction ours = {.sa_sigaction = on_signal,
                              .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
 
+    if (left_signal && !is_ours(left_signal)) { /* the program has taken it, and what comes by it */
+        left_signal = 0;
+        nsent = atomic_load(&nheard);
+    }
     sigfillset(&ours.sa_mask);
     for (int sig = SIGRTMAX; sig >= SIGRTMIN; sig--) {
         struct sigaction now;
@@ -160,10 +173,9 @@ static int borrow(pid_t tid)
 /* Give it back, unless the program has taken it meanwhile. */
 static void give_back(int sig)
 {
-    struct sigaction now, before = {.sa_handler = SIG_DFL};
+    struct sigaction before = {.sa_handler = SIG_DFL};
 
-    if (sigaction(sig, NULL, &now) == 0 && now.sa_flags & SA_SIGINFO &&
-        now.sa_sigaction == on_signal)
+    if (is_ours(sig))
         sigaction(sig, &before, NULL);
 }
 
@@ -204,6 +216,22 @@ static size_t ask(pid_t tid, uintptr_t *pc, size_t n)
     return got;
 }
 
+/* Who asks, and who was asked, are the parent's threads. */
+static void in_child(void)
+{
+    pthread_mutex_init(&lock, NULL);
+    atomic_store(&asked, 0);
+    nsent = atomic_load(&nheard);
+    if (left_signal)
+        give_back(left_signal);
+    left_signal = 0;
+}
+
+static void begin(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
+
 size_t sample(pid_t tid, uintptr_t *pc, size_t n)
 {
     void *own[2];
@@ -211,6 +239,7 @@ size_t sample(pid_t tid, uintptr_t *pc, size_t n)
 
     if (backtrace(own, 2) == 0)
         return 0;
+    pthread_once(&once, begin);
     pthread_mutex_lock(&lock);
     got = ask(tid, pc, n);
     pthread_mutex_unlock(&lock);
