@@ -238,7 +238,9 @@ char *stoa_status(void)
     for (struct list *n = servers.next; n != &servers; n = n->next)
         tell_server(l, CONTAINER(n, struct server, link));
     pthread_mutex_unlock(&lock);
-    if (fclose(l->to) != 0) {
+    bool cut = ferror(l->to) != 0;
+
+    if (fclose(l->to) != 0 || cut) {
         free(text);
         goto fail;
     }
