@@ -10,6 +10,7 @@
  *
  * What holds: one at a time, and after the first that succeeds there is no other.
  */
+#include "base/check.h"
 #include "base/text.h"
 #include "net/error.h"
 #include "net/inherit.h"
@@ -176,6 +177,7 @@ int stoa_hand_over(char *const argv[], double seconds)
     char buf[DETAIL_MAX];
     struct text why;
 
+    CHECK(argv && argv[0], "stoa_hand_over: argv begins with the program");
     if (loop_here)
         return refuse(-EDEADLK, argv[0], "this is a fiber, and it waits without others' turns");
     if (!(seconds > 0))

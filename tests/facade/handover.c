@@ -549,6 +549,25 @@ TEST(a_stop_just_before_it_serves_ends_it)
     EXPECT_EQ(status, SIGTERM);
 }
 
+/* Not in a process that has our memory. */
+TEST(handing_over_to_no_program_aborts)
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *const nothing[] = {NULL};
+
+        if (!freopen("/dev/null", "w", stderr))
+            _exit(2);
+        signal(SIGABRT, SIG_DFL);
+        stoa_hand_over(nothing, 1);
+        _exit(0);
+    }
+    int status = 0;
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+}
+
 FIBER_TEST(a_fiber_cannot_hand_over)
 {
     EXPECT_ERR(stoa_hand_over(again, 1), EDEADLK);
