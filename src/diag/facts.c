@@ -137,7 +137,6 @@ static void read_settings(struct facts_settings *s)
     machine_range(&s->range);
     machine_reserved(s->reserved, sizeof(s->reserved));
     s->somaxconn = machine_setting("net.core.somaxconn", 0);
-    s->syn_backlog = machine_setting("net.ipv4.tcp_max_syn_backlog", 0);
     s->syncookies = machine_setting("net.ipv4.tcp_syncookies", 0);
     s->abort_on_overflow = machine_setting("net.ipv4.tcp_abort_on_overflow", 0);
     s->tw_buckets = machine_setting("net.ipv4.tcp_max_tw_buckets", 0);
@@ -304,7 +303,6 @@ static void ask_nodelay(struct facts *f)
     for (size_t i = 0; i < f->nsocket && asked < NODELAY_MAX; i++) {
         struct diag_socket *s = &f->sockets[i];
 
-        s->nodelay = -1;
         if (!socket_is_held_back(s) || !s->pid)
             continue;
         s->nodelay = (int8_t)process_nodelay(s->pid, s->inode);

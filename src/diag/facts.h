@@ -18,7 +18,6 @@ struct facts_settings {
     struct machine_range range;
     char reserved[1024]; /* ip_local_reserved_ports as it is written */
     uint64_t somaxconn;
-    uint64_t syn_backlog;
     uint64_t syncookies;
     uint64_t abort_on_overflow;
     uint64_t tw_buckets;

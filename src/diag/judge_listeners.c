@@ -7,12 +7,13 @@
 
 enum { COOKIES_BACK_PERCENT = 10 }; /* of a flood's cookies fewer come back */
 
-static void say_backlog(const struct judgement *j, struct finding *f, const struct diag_socket *s)
+/* limit: the queue's, as listen(2) has set it. */
+static void say_backlog(const struct judgement *j, struct finding *f, uint64_t limit)
 {
     uint64_t max = j->now->set.somaxconn;
     char value[24], old[24];
 
-    if (s->send < max) {
+    if (limit < max) {
         FINDING_SAY(f->act,
                     "call listen() with %" PRIu64
                     " (net.core.somaxconn allows it), and accept sooner",
@@ -58,7 +59,7 @@ static void queue(struct judgement *j, const struct diag_socket *s)
                     "backlog of listen(2) above %u",
                     s->send);
     else
-        say_backlog(j, f, s);
+        say_backlog(j, f, s->send);
     if (j->now->set.abort_on_overflow)
         FINDING_SAY(f->unseen, "net.ipv4.tcp_abort_on_overflow is 1: clients are reset, not kept "
                                "waiting");
@@ -114,6 +115,8 @@ static void syn_queue(struct judgement *j)
                 finding_digits(back).c);
     if (f->kind == KIND_SYN_DROPPED)
         judge_setting(f, "1", "0");
+    if (f->kind == KIND_SYN_BURST && listener)
+        say_backlog(j, f, listener->send);
 }
 
 /* The next listener, behind the k-th, of another program, that shares its port (SO_REUSEPORT). */
@@ -182,9 +185,7 @@ static void unix_queue(struct judgement *j, const struct diag_unix *s)
     judge_whose(j, f, s->pid, s->uid);
     FINDING_SAY(f->evidence, "%s in it, the limit is %u (listen(2))",
                 finding_count(s->receive, "connection").c, s->send);
-    if (s->send < j->now->set.somaxconn)
-        FINDING_SAY(f->act, "accept sooner, or call listen() with up to %" PRIu64,
-                    j->now->set.somaxconn);
+    say_backlog(j, f, s->send);
 }
 
 void judge_listeners(struct judgement *j)

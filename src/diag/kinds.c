@@ -125,7 +125,7 @@ const struct finding_kind finding_kinds[KINDS] = {
              "SYN cookies are sent and come back: the clients are real. Such connections lose some "
              "TCP options, and a larger backlog needs no cookies.",
          .act = "raise the backlog of listen(2), and net.core.somaxconn with it",
-         .setting = "net.ipv4.tcp_max_syn_backlog"},
+         .setting = "net.core.somaxconn"},
     [KIND_SYN_DROPPED] =
         {.id = "syn-dropped",
          .what = "connection requests are dropped, for SYN cookies are off",
@@ -188,8 +188,7 @@ const struct finding_kind finding_kinds[KINDS] = {
     [KIND_UDP_LOSS] = {.id = "udp-loss",
                        .what = "datagrams are lost, for the program reads too slowly",
                        .why = "The socket's buffer is full and the kernel drops what comes.",
-                       .act = "read faster (recvmmsg), or set a larger SO_RCVBUF",
-                       .setting = "net.core.rmem_max"},
+                       .act = "read faster (recvmmsg), or set a larger SO_RCVBUF"},
     [KIND_UDP_NOBODY] =
         {.id = "udp-nobody",
          .what = "datagrams come for a port that nobody has",

@@ -30,7 +30,7 @@ bool procnet_line(struct diag_socket *s, int family, int proto, const char *line
     unsigned long when;
     size_t words = family == AF_INET ? 1 : 4;
 
-    *s = (struct diag_socket){.family = (uint8_t)family, .proto = (uint8_t)proto};
+    *s = (struct diag_socket){.family = (uint8_t)family, .proto = (uint8_t)proto, .nodelay = -1};
     if (sscanf(line, " %*u: %32[0-9A-Fa-f]:%x %32[0-9A-Fa-f]:%x %x %x:%x %x:%lx %x %u %*u %u", here,
                &port, there, &peer_port, &state, &s->send, &s->receive, &timer, &when, &retransmits,
                &s->uid, &s->inode) != 12)

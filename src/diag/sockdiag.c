@@ -149,7 +149,7 @@ static void take_attribute(struct diag_socket *s, const struct rtattr *a)
 static int inet_message(struct reader *r, const struct nlmsghdr *h)
 {
     const struct inet_diag_msg *m = NLMSG_DATA(h);
-    struct diag_socket s = {.proto = (uint8_t)r->proto};
+    struct diag_socket s = {.proto = (uint8_t)r->proto, .nodelay = -1};
 
     if (h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
         return -EPROTO;

@@ -481,6 +481,42 @@ TEST(a_program_s_name_is_harmless_wherever_it_is_told)
     end(&m);
 }
 
+TEST(what_nobody_was_asked_for_is_not_known)
+{
+    struct diag_socket s;
+
+    EXPECT(procnet_line(&s, AF_INET, IPPROTO_TCP,
+                        "   0: 0100007F:1F91 0100007F:C350 01 00000000:00000000 00:00000000 "
+                        "00000000  0        0 7 1 0 20 4 30 10 -1"));
+    EXPECT_EQ(s.nodelay, -1);
+}
+
+/* With SYN cookies on, the queue's limit is the listener's backlog; tcp_max_syn_backlog is not looked
+ * at (tcp_conn_request()). */
+TEST(a_setting_is_named_where_it_is_proposed_and_helps)
+{
+    struct machine m;
+    struct diag_socket s = tcp(DIAG_SYN_RECV, 8081, 0);
+    struct diag_unix u = {.inode = 9, .state = DIAG_LISTEN, .receive = 4097, .send = 4096};
+    const struct finding *f;
+
+    healthy(&m);
+    add(&m.now, s);
+    m.now.sockets[0].send = 4096;
+    m.now.counters.value[COUNT_COOKIES_SENT] = 100;
+    m.now.counters.value[COUNT_COOKIES_BACK] = 90;
+    f = find(&m, KIND_SYN_BURST);
+    EXPECT_STR(finding_kinds[KIND_SYN_BURST].setting, "net.core.somaxconn");
+    EXPECT(f && strcmp(f->value, "8192") == 0);
+    end(&m);
+    healthy(&m);
+    EXPECT(facts_add_path(&m.now, &u));
+    f = find(&m, KIND_UNIX_QUEUE_FULL);
+    EXPECT(f && strcmp(f->value, "8192") == 0);
+    EXPECT(!finding_kinds[KIND_UDP_LOSS].setting);
+    end(&m);
+}
+
 TEST(a_process_that_has_another_s_number_has_used_no_time)
 {
     struct machine m;
