@@ -61,6 +61,7 @@ static uint16_t next_free(const struct facts *f, const struct port_place *at)
 {
     static bool taken[UINT16_MAX + 1];
 
+    memset(taken, 0, sizeof(taken)); /* --watch asks again */
     for (size_t i = 0; i < f->nsocket; i++)
         if (f->sockets[i].proto == at->proto)
             taken[f->sockets[i].port] = true;

@@ -138,7 +138,18 @@ def watching(room):
     p.send_signal(signal.SIGINT)
     assert p.wait() == 130
     assert [e['event'] for e in ends] == ['end'] * 3 and ends[2]['apart_ms'] >= 100, ends
+    # A port is free again when its socket is gone.
     room.server()
+    beside = listen(('127.0.0.1', 8082))
+    p = subprocess.Popen([room.stoa, 'doctor', '--json', '--watch', '--seconds', '0.05', ':8081'],
+                         stdout=subprocess.PIPE, text=True)
+    while '8083 is free' not in p.stdout.readline():
+        pass
+    beside.close()
+    while '8082 is free' not in p.stdout.readline():
+        pass
+    p.stdout.close()
+    assert p.wait() in (10, 11, 12)
     p = subprocess.Popen([room.stoa, 'doctor', '--watch', '--seconds', '0.05'],
                          stdout=subprocess.PIPE, text=True)
     assert p.stdout.readline().startswith('nothing found')
