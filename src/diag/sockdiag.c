@@ -69,7 +69,9 @@ static int read_chunk(struct reader *r, const char *buf, size_t len, int *result
     const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)buf;
 
     for (; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
-        if (h->nlmsg_type == NLMSG_ERROR)
+        if (h->nlmsg_type == NLMSG_ERROR && h->nlmsg_len < NLMSG_LENGTH(sizeof(struct nlmsgerr)))
+            *result = -EPROTO;
+        else if (h->nlmsg_type == NLMSG_ERROR)
             *result = ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
         else if (h->nlmsg_type == NLMSG_DONE && h->nlmsg_len >= NLMSG_LENGTH(sizeof(int)))
             *result = *(const int *)NLMSG_DATA(h);
