@@ -231,6 +231,19 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     has "$(cat err)" "No space left on device"
 }
 
+@test "a generator that was stopped goes on telling, second by second" {
+    serve upper 127.0.0.1:0 --quiet
+    in_background "$ADDR" --conns 2 --rate 50
+    bench_line
+    kill -STOP $BENCH
+    sleep 5.5 # the event: more intervals are over than the ring has room for
+    kill -CONT $BENCH
+    for _ in 1 2 3 4 5 6 7; do
+        bench_line
+    done
+    interrupted
+}
+
 @test "an interrupt ends the run with its report" {
     serve upper 127.0.0.1:0 --quiet
     in_background "$ADDR" --conns 1

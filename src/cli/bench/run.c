@@ -29,7 +29,6 @@ struct watch {
     struct run run;
     struct worker *workers;
     unsigned nworker;
-    uint64_t ntaken; /* intervals */
     struct slot *sum;
     struct outcome *o;
     struct live *live;
@@ -69,12 +68,17 @@ static void sum_take(struct watch *w)
     memset(sum, 0, sizeof(*sum));
 }
 
-static bool all_closed(struct watch *w, uint64_t number)
+/* The oldest interval, when every worker has closed one: those that it has skipped, because all
+ * of us were stopped, have no slot. */
+static bool all_closed(struct watch *w, uint64_t *oldest)
 {
+    *oldest = UINT64_MAX;
     for (unsigned i = 0; i < w->nworker; i++) {
         const struct slot *s = tally_peek(&w->workers[i].tally);
-        if (!s || s->number > number)
+        if (!s)
             return false;
+        if (s->number < *oldest)
+            *oldest = s->number;
     }
     return true;
 }
@@ -82,12 +86,16 @@ static bool all_closed(struct watch *w, uint64_t number)
 /* Slots of the oldest interval that every worker has closed. */
 static void take_closed(struct watch *w)
 {
-    while (all_closed(w, w->ntaken)) {
+    uint64_t oldest;
+
+    while (all_closed(w, &oldest)) {
         for (unsigned i = 0; i < w->nworker; i++) {
-            sum_add(w->sum, tally_peek(&w->workers[i].tally));
-            tally_give_back(&w->workers[i].tally);
+            struct tally *t = &w->workers[i].tally;
+            if (tally_peek(t)->number > oldest)
+                continue;
+            sum_add(w->sum, tally_peek(t));
+            tally_give_back(t);
         }
-        w->ntaken++;
         sum_take(w);
         live_interval(w->live, w->o->series);
     }
