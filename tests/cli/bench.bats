@@ -231,7 +231,7 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     has "$(cat err)" "No space left on device"
 }
 
-@test "a generator that was stopped goes on telling, second by second" {
+@test "a generator that was stopped goes on telling, second by second, and says so" {
     serve upper 127.0.0.1:0 --quiet
     in_background "$ADDR" --conns 2 --rate 50
     bench_line
@@ -242,6 +242,8 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
         bench_line
     done
     interrupted
+    has "$(cat out)" "The generator did not run for"
+    run ! grep -q "server stalled: for [5-9]" out
 }
 
 @test "an interrupt ends the run with its report" {

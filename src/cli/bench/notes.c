@@ -15,7 +15,8 @@ static const double PART = 2;      /* response over service: they have parted ..
 static const double PART_NS = 1e6; /* ... if they differ by a millisecond */
 static const double BUSY = 0.9;    /* of a processor: the generator is the limit */
 static const double LAG_NS = 1e6;  /* sent so long after it was due, for its own fault */
-static const double KEPT = 0.99;   /* of the rate that was asked for */
+static const double AWAY_SEC = 0.1;
+static const double KEPT = 0.99; /* of the rate that was asked for */
 
 __attribute__((format(printf, 2, 3))) static void say(struct notes *n, const char *fmt, ...)
 {
@@ -102,6 +103,15 @@ static void late(struct notes *n, const struct outcome *o)
             lag);
 }
 
+static void away(struct notes *n, const struct outcome *o)
+{
+    if (o->away_sec >= AWAY_SEC)
+        say(n,
+            "The generator did not run for %.2f s of it: it was stopped, or other programs had its "
+            "processor. Times hold that, and it is not the server's.",
+            o->away_sec);
+}
+
 static void generator(struct notes *n, const struct plan *p, const struct outcome *o)
 {
     if (p->rate > 0)
@@ -136,6 +146,7 @@ void notes_make(struct notes *n, const struct plan *p, const struct outcome *o)
     stall(n, p, o);
     parting(n, p, o);
     rate_kept(n, p, o);
+    away(n, o);
     generator(n, p, o);
     wrong(n, o);
 }

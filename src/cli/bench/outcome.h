@@ -18,7 +18,8 @@ struct outcome {
     uint64_t sent, came; /* bytes */
     double seconds;      /* from the start to the last message's beginning or the last answer */
     double silence_sec, longest_sec, longest_at_sec;
-    double busy; /* the busiest worker's processor time, as a part of a processor */
+    double away_sec; /* the worker that was away longest: stopped, or without a processor */
+    double busy;     /* the busiest worker's processor time, as a part of a processor */
     double cpu_sec;
     bool interrupted;
 };

@@ -95,6 +95,7 @@ static void run(struct text *t, const struct report *r)
     times(t, "connect_ns", o->connect);
     json_open(t, "generator", '{');
     json_real(t, "busy", o->busy);
+    json_real(t, "away_s", o->away_sec);
     json_real(t, "cpu_s", o->cpu_sec);
     json_real(t, "cpu_us_per_answer", o->nanswer ? o->cpu_sec * 1e6 / (double)o->nanswer : NAN);
     times(t, "lag_ns", o->lag);

@@ -162,6 +162,16 @@ static void tally_gather(struct outcome *o, const struct tally *t)
     hist_merge(o->lag, &t->lag);
 }
 
+/* While we were away ourselves nothing could be heard. */
+static void gather_silence(struct outcome *o, const struct tally *t, uint64_t start_ns)
+{
+    if (t->silence_ns < t->away_ns + STALL_NS)
+        return;
+    o->silence_sec = (double)(t->silence_ns - t->away_ns) / 1e9;
+    o->longest_sec = fmin((double)t->longest_ns / 1e9, o->silence_sec);
+    o->longest_at_sec = t->longest_ns ? (double)(t->longest_at_ns - start_ns) / 1e9 : 0;
+}
+
 /* The server was silent for so long as every worker at least found it. */
 static void gather(struct watch *w)
 {
@@ -175,13 +185,11 @@ static void gather(struct watch *w)
         o->seconds = fmax(o->seconds, (double)(load_end_ns(w, k) - w->run.start_ns) / 1e9);
         o->cpu_sec += (double)k->cpu_ns / 1e9;
         o->busy = fmax(o->busy, seconds > 0 ? (double)k->cpu_ns / 1e9 / seconds : 0);
+        o->away_sec = fmax(o->away_sec, (double)k->tally.away_ns / 1e9);
         if (k->tally.silence_ns < least->silence_ns)
             least = &k->tally;
     }
-    o->silence_sec = (double)least->silence_ns / 1e9;
-    o->longest_sec = (double)least->longest_ns / 1e9;
-    o->longest_at_sec =
-        least->longest_ns ? (double)(least->longest_at_ns - w->run.start_ns) / 1e9 : 0;
+    gather_silence(o, least, w->run.start_ns);
     o->interrupted = atomic_load(&stopped);
     if (w->run.plan->rate == 0 && o->silence_sec > 0 &&
         series_correct(o->series, hist_value(&o->series->service, 0.5), STALL_NS) < 0)

@@ -104,6 +104,12 @@ void tally_expired(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t 
     t->nexpired++;
 }
 
+void tally_away(struct tally *t, uint64_t late_ns)
+{
+    if (late_ns >= STALL_NS / 2)
+        t->away_ns += late_ns;
+}
+
 static struct fault *find(struct tally *t, enum phase phase, int error)
 {
     for (unsigned i = 0; i < t->nfault; i++)

@@ -57,6 +57,7 @@ struct tally {
     uint64_t last_ns;     /* when the last answer came, or was given up */
     uint64_t answered_ns; /* when it came */
     uint64_t silence_ns, longest_ns, longest_at_ns;
+    uint64_t away_ns; /* this thread did not run at all */
 
     _Atomic uint64_t nerror, nanswer; /* for whoever looks */
 };
@@ -78,6 +79,10 @@ void tally_answer(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t n
 /* A message has none, and is not waited for any longer: its age is the least it would be.  sent_ns
  * 0: it was due only. */
 void tally_expired(struct tally *t, uint64_t due_ns, uint64_t sent_ns, uint64_t now_ns);
+
+/* The worker was woken so much later than it had asked for: in a long absence of ours no answer can
+ * be taken, and that is not the server's silence. */
+void tally_away(struct tally *t, uint64_t late_ns);
 
 /* Something failed.  Its sentence is stoa_errmsg()'s, or why. */
 void tally_fault(struct tally *t, enum phase phase, int error, const char *why);

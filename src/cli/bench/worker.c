@@ -127,7 +127,10 @@ static void wait_for_end(struct worker *w)
 
     while (worker_goes_on(w, now = output_now_ns())) {
         double left = (double)(atomic_load(&w->run->until_ns) - now) / 1e9;
+        uint64_t planned_ns = now + (uint64_t)((left < LOOK_SEC ? left : LOOK_SEC) * 1e9);
         stoa_sleep(left < LOOK_SEC ? left : LOOK_SEC);
+        now = output_now_ns();
+        tally_away(&w->tally, now > planned_ns ? now - planned_ns : 0);
     }
     while (w->npending > 0 || (w->plan->rate > 0 && !w->paced)) {
         now = output_now_ns();
