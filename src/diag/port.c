@@ -150,7 +150,8 @@ struct path_search {
     struct path_facts *f;
 };
 
-/* Two names of one file, perhaps: a path is what the server wrote, from its own folder. */
+/* Two names of one file, perhaps: a path is what the server wrote, from its own folder, and the file
+ * may have been renamed.  A file system of layers gives lstat(2) other numbers than the kernel's. */
 static bool is_same(const struct path_search *p, const struct diag_unix *s)
 {
     char path[sizeof(s->name) + 1] = "";
@@ -160,6 +161,9 @@ static bool is_same(const struct path_search *p, const struct diag_unix *s)
         return false;
     if (!p->name[0] || !s->name[0])
         return s->name_len == p->len && memcmp(s->name, p->name, p->len) == 0;
+    if (p->has_file && s->file && s->file == (uint32_t)p->file.st_ino &&
+        s->device == p->file.st_dev)
+        return true;
     memcpy(path, s->name, s->name_len);
     if (path[0] != '/') {
         const char *slash = strrchr(p->name, '/'), *last = strrchr(path, '/');

@@ -26,6 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -241,6 +242,12 @@ static void take_unix_attribute(struct diag_unix *s, const struct rtattr *a)
     if (a->rta_type == UNIX_DIAG_NAME) {
         s->name_len = len < sizeof(s->name) ? len : sizeof(s->name);
         memcpy(s->name, data, s->name_len);
+    } else if (a->rta_type == UNIX_DIAG_VFS && len >= sizeof(struct unix_diag_vfs)) {
+        const struct unix_diag_vfs *v = data;
+
+        s->file = v->udiag_vfs_ino;
+        /* The kernel's own form, of 20 bits for the minor number: include/linux/kdev_t.h. */
+        s->device = makedev(v->udiag_vfs_dev >> 20, v->udiag_vfs_dev & 0xfffff);
     } else if (a->rta_type == UNIX_DIAG_RQLEN && len >= sizeof(struct unix_diag_rqlen)) {
         const struct unix_diag_rqlen *q = data;
 
@@ -279,7 +286,8 @@ int sockdiag_unix(uint32_t states, int (*each)(void *arg, const struct diag_unix
               .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
         .body = {.sdiag_family = AF_UNIX,
                  .udiag_states = states,
-                 .udiag_show = UDIAG_SHOW_NAME | UDIAG_SHOW_RQLEN | UDIAG_SHOW_UID},
+                 .udiag_show =
+                     UDIAG_SHOW_NAME | UDIAG_SHOW_VFS | UDIAG_SHOW_RQLEN | UDIAG_SHOW_UID},
     };
     struct reader r = {.message = unix_message, .each_unix = each, .arg = arg};
 

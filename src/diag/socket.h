@@ -84,6 +84,8 @@ struct diag_unix {
     uint32_t send;    /* a listener's: how many may wait */
     uint32_t uid;     /* UINT32_MAX: not told */
     int pid;          /* as above */
+    uint64_t device;  /* of its file, as st_dev; the name may be another by now */
+    uint32_t file;    /* st_ino's lower half; 0: not told, or it has none */
     size_t name_len;  /* 0: it has none */
     char name[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* abstract ones begin with a 0 */
 };

@@ -182,6 +182,26 @@ TEST(a_path_in_use_names_its_holder)
 }
 ON_EVERY_BACKEND(a_path_in_use_names_its_holder)
 
+/* Some servers (HAProxy) bind at another name and then rename the file; the kernel's list keeps the
+ * first one.  Nobody must be told to remove the file of a server that lives. */
+TEST(a_path_that_was_renamed_names_its_holder)
+{
+    NOT_SIMULATED("there a path is a name, and no file");
+    struct text where = unix_path(), first = where;
+    const char *path = where.c + strlen("unix:");
+
+    strncat(first.c, ".new", sizeof(first.c) - strlen(first.c) - 1);
+    int s = stoa_announce(first.c, NULL);
+    EXPECT_OK(s);
+    EXPECT_EQ(rename(first.c + strlen("unix:"), path), 0);
+    EXPECT_ERR(stoa_announce(where.c, NULL), EADDRINUSE);
+    EXPECT_SAID("the path is held by");
+    EXPECT_PID(getpid());
+    EXPECT_OK(stoa_close(s));
+    unlink(path);
+}
+ON_EVERY_BACKEND(a_path_that_was_renamed_names_its_holder)
+
 TEST(a_full_path_tells_how_full)
 {
     NOT_SIMULATED("there a path is a name, and no file");
