@@ -148,6 +148,20 @@ void text_add_escaped(struct text *t, const void *bytes, size_t len, const char 
     }
 }
 
+void text_add_path(struct text *t, const char *path, size_t len)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "/._-+@%:,=";
+    bool quoted = false;
+
+    for (size_t i = 0; i < len; i++)
+        quoted |= !path[i] || !strchr(plain, path[i]);
+    text_add(t, quoted ? "$'" : "");
+    text_add(t, len && path[0] == '-' ? "./" : "");
+    text_add_escaped(t, path, len, quoted ? "'\\" : "");
+    text_add(t, quoted ? "'" : "");
+}
+
 void text_quote(struct text *t, const void *bytes, size_t len)
 {
     size_t shown = len > TEXT_QUOTE_MAX ? whole_characters(bytes, TEXT_QUOTE_MAX) : len;

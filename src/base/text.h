@@ -42,6 +42,10 @@ void text_add_number(struct text *t, uint64_t n);
  * byte each; so do the ASCII characters in also ("\\" makes the text one to read back). */
 void text_add_escaped(struct text *t, const void *bytes, size_t len, const char *also);
 
+/* Add a path as one word of a shell's line, for people to paste: $'a\x20b' where it must be quoted
+ * (bash, zsh, ksh, POSIX.1-2024), and never like an option. */
+void text_add_path(struct text *t, const char *path, size_t len);
+
 /* Add them so between quotation marks, TEXT_QUOTE_MAX bytes at most: "like th"... */
 void text_quote(struct text *t, const void *bytes, size_t len);
 

@@ -100,7 +100,8 @@ static int look_at_path(const struct stoa_addr *a, struct doctor_look *look)
     const struct sockaddr_un *un = (const struct sockaddr_un *)&a->sa;
     size_t len = a->len - offsetof(struct sockaddr_un, sun_path);
     char shown[4 * sizeof(un->sun_path) + 2];
-    struct judge_path p = {.shown = shown, .abstract = len && !un->sun_path[0]};
+    char word[4 * sizeof(un->sun_path) + 6];
+    struct judge_path p = {.shown = shown, .word = word, .abstract = len && !un->sun_path[0]};
     char path[sizeof(un->sun_path) + 1] = "";
     struct stat st;
     struct text t;
@@ -111,9 +112,11 @@ static int look_at_path(const struct stoa_addr *a, struct doctor_look *look)
         len = strnlen(un->sun_path, len);
     text_add_escaped(&t, un->sun_path + p.abstract, len - p.abstract, "");
     memcpy(path, un->sun_path, len);
+    text_init(&t, word, sizeof(word));
+    text_add_path(&t, path, len);
     path_look(&p.facts, path, len, SIZE_MAX);
     p.exists = !p.abstract && lstat(path, &st) == 0;
-    p.is_socket = p.exists && S_ISSOCK(st.st_mode);
+    p.is_socket = p.exists && stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
     judge_path(&p, &look->findings);
     return CODE_OK;
 }

@@ -142,7 +142,7 @@ static void add_program(struct text *t)
     if (len <= 0)
         text_add(t, "PROGRAM");
     else
-        text_add_escaped(t, path, (size_t)len, " ");
+        text_add_path(t, path, (size_t)len);
 }
 
 static bool low_port(struct text *t, const struct port_place *p)

@@ -118,7 +118,7 @@ static bool nobody_accepts(struct text *t, const struct name *n)
     } else if (n->text[0]) {
         text_add(t, "the file is there, but no process has it: its server has ended and left it "
                     "behind; start the server again, or remove the file: rm ");
-        add_path(t, n->text, n->len);
+        text_add_path(t, n->text, n->len);
     } else {
         text_add(t, "no process has that name");
     }

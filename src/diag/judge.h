@@ -18,9 +18,10 @@ struct judge_place {
 };
 void judge_place(const struct facts *now, const struct judge_place *place, struct findings *out);
 
-/* Or a UNIX path (what lstat(2) says of it in exists and is_socket), or an abstract name. */
+/* Or a UNIX path (exists: lstat(2) knows it; is_socket: what stat(2) says), or an abstract name. */
 struct judge_path {
     const char *shown; /* harmless on a terminal */
+    const char *word;  /* the path as a word of a shell's line */
     bool abstract;
     bool exists;
     bool is_socket;

@@ -264,7 +264,7 @@ void judge_path(const struct judge_path *path, struct findings *out)
         FINDING_SAY(f->act, "choose another path");
     } else if (path->exists) {
         FINDING_SAY(f->evidence, "the file is there, and no process of this network has it bound");
-        FINDING_SAY(f->act, "rm %s", path->shown);
+        FINDING_SAY(f->act, "rm %s", path->word);
         FINDING_SAY(f->unseen,
                     "servers in other network namespaces (containers): there the file may "
                     "have one");

@@ -151,7 +151,7 @@ struct path_search {
 };
 
 /* Two names of one file, perhaps: a path is what the server wrote, from its own folder, and the file
- * may have been renamed.  A file system of layers gives lstat(2) other numbers than the kernel's. */
+ * may have been renamed.  A file system of layers gives stat(2) other numbers than the kernel's. */
 static bool is_same(const struct path_search *p, const struct diag_unix *s)
 {
     char path[sizeof(s->name) + 1] = "";
@@ -172,7 +172,7 @@ static bool is_same(const struct path_search *p, const struct diag_unix *s)
     }
     if (!p->has_file)
         return strcmp(path, p->name) == 0;
-    return lstat(path, &other) == 0 && other.st_dev == p->file.st_dev &&
+    return stat(path, &other) == 0 && other.st_dev == p->file.st_dev &&
            other.st_ino == p->file.st_ino;
 }
 
@@ -195,7 +195,7 @@ void path_look(struct path_facts *f, const char *name, size_t len, size_t links_
 
     memset(f, 0, sizeof(*f));
     memcpy(path, name, len < sizeof(path) - 1 ? len : sizeof(path) - 1);
-    p.has_file = path[0] && lstat(path, &p.file) == 0;
+    p.has_file = path[0] && stat(path, &p.file) == 0; /* /dev/log is a link to its socket */
     /* Connections carry their listener's name, and may outlive it: they do not count. */
     f->source = sockets_unix(DIAG_BIT(DIAG_LISTEN) | DIAG_BIT(DIAG_CLOSE), look_at_unix, &p);
     if (!f->bound)

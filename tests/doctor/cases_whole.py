@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 
 from cases_ports import time_wait
@@ -205,6 +206,20 @@ def forgets_no_other(room):
     assert conn.recv(5) == b'alive', err
     forgotten = b' 0 connections in TIME_WAIT forgotten' in err
     assert forgotten or b'CONFIG_INET_DIAG_DESTROY' in err, err
+
+
+@case('')
+def a_link_to_a_path(room):
+    """As /dev/log is one; and a strange name, in the line to type."""
+    with tempfile.TemporaryDirectory() as folder:
+        path, link = f'{folder}/a b\'s', f'{folder}/link'
+        server = listen(path, 5, False, socket.AF_UNIX)
+        os.symlink(path, link)
+        room.expect('path-held', rf'pid {os.getpid()},', f'unix:{link}')
+        server.close()
+        f = room.expect('path-stale', 'no process of this network', f'unix:{path}')
+        subprocess.run(['bash', '-c', f['do']], check=True)
+        assert os.listdir(folder) == ['link'], f
 
 
 @case('')

@@ -215,6 +215,25 @@ TEST(characters_can_be_escaped_on_demand)
     EXPECT_STR(escaped("a\\b\0c", 5, "\\"), "a\\x5cb\\x00c");
 }
 
+static const char *path_of(struct text *t, const char *path)
+{
+    static char buf[64];
+
+    text_init(t, buf, sizeof(buf));
+    text_add_path(t, path, strlen(path));
+    return buf;
+}
+
+TEST(a_path_is_one_word_of_a_shell)
+{
+    struct text t;
+
+    EXPECT_STR(path_of(&t, "/run/a-b_1.sock"), "/run/a-b_1.sock");
+    EXPECT_STR(path_of(&t, "/run/a b;reboot"), "$'/run/a b;reboot'");
+    EXPECT_STR(path_of(&t, "it's\\\n"), "$'it\\x27s\\x5c\\x0a'");
+    EXPECT_STR(path_of(&t, "-rf"), "./-rf");
+}
+
 TEST(quotes_are_short_and_end_where_they_seem_to)
 {
     char buf[512], longer[TEXT_QUOTE_MAX + 2];
