@@ -297,12 +297,23 @@ struct kind {
 static pthread_mutex_t kinds_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct kind kinds[KINDS]; /* under kinds_lock */
 
+/* The last one is of all who come when the others are in use.  Under kinds_lock. */
+static struct kind *kind_of(const char *what, size_t len)
+{
+    struct kind *k = kinds;
+
+    while (k < kinds + KINDS - 1 && k->word[0] &&
+           (strncmp(k->word, what, len) != 0 || k->word[len]))
+        k++;
+    return k;
+}
+
 /* Is this sentence to be told?  Then *nmore is how many like it were not. */
 static bool kind_passes(const char *what, uint64_t *nmore)
 {
     size_t len = strcspn(what, " ");
     uint64_t now_ns;
-    bool passes = true;
+    bool passes;
 
     for (int word = 1; word < KIND_WORDS && what[len]; word++)
         len += 1 + strcspn(what + len + 1, " ");
@@ -310,16 +321,13 @@ static bool kind_passes(const char *what, uint64_t *nmore)
     len = len < KIND_ROOM ? len : KIND_ROOM - 1;
     pthread_mutex_lock(&kinds_lock);
     now_ns = output_now_ns(); /* here: never before what another thread has told */
-    for (struct kind *k = kinds; k < kinds + KINDS; k++) {
-        if (k->word[0] && (strncmp(k->word, what, len) != 0 || k->word[len]))
-            continue;
-        passes = !k->word[0] || now_ns - k->told_ns >= KIND_REST_NS;
-        memcpy(k->word, what, len);
-        *nmore = k->nmore;
-        k->nmore = passes ? 0 : k->nmore + 1;
-        k->told_ns = passes ? now_ns : k->told_ns;
-        break;
-    }
+    struct kind *k = kind_of(what, len);
+
+    passes = !k->word[0] || now_ns - k->told_ns >= KIND_REST_NS;
+    memcpy(k->word, what, len);
+    *nmore = k->nmore;
+    k->nmore = passes ? 0 : k->nmore + 1;
+    k->told_ns = passes ? now_ns : k->told_ns;
     pthread_mutex_unlock(&kinds_lock);
     return passes;
 }
