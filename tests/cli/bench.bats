@@ -488,6 +488,34 @@ END
     holds 'r["seconds"] < 2'
 }
 
+@test "a visit that cannot connect in time stands in the percentiles" {
+    mkfifo port
+    python3 -c '
+import socket, time
+l = socket.create_server(("127.0.0.1", 0), backlog=0)
+print(l.getsockname()[1], flush=True)
+c, _ = l.accept()
+c.sendall(c.recv(64).upper())
+c.recv(1)
+full = [socket.socket() for _ in range(4)]
+for s in full:
+    s.setblocking(False)
+    s.connect_ex(l.getsockname())
+time.sleep(3600)' >port 2>/dev/null 3>&- &
+    read -r -t "$PATIENCE" PORT <port
+    run -1 bench "127.0.0.1:$PORT" --churn --conns 1 --rate 20 --duration 300ms --timeout 300ms \
+        --quiet --json=report.json
+    holds 'r["answers"] == 0 and r["expired"] == 6 and r["response_ns"]["count"] == 6'
+}
+
+@test "a visit's answer that is longer than expected is wrong" {
+    serve upper 127.0.0.1:0 --quiet
+    run -1 bench "$ADDR" --churn --conns 1 --no-verify --answer-size 10 --duration 200ms --quiet \
+        --json=report.json
+    holds 'r["answers"] == 0'
+    has "$output" "more bytes came than were asked for"
+}
+
 @test "an answer that is late ends its connection, and another is made" {
     wrong_server '
     clients = globals().setdefault("clients", [])

@@ -36,7 +36,7 @@ static int hear(struct worker *w, int s, size_t at)
 
     while (done < script->answer_len) {
         size_t left = script->answer_len - done;
-        ssize_t n = stoa_recv(s, buffer, left < sizeof(buffer) ? left : sizeof(buffer), 0);
+        ssize_t n = stoa_recv(s, buffer, left < BUFFER_MOST ? left + 1 : BUFFER_MOST, 0);
         if (n < 0)
             return tell(w, PHASE_ANSWER, errno);
         if (n == 0) {
@@ -44,6 +44,11 @@ static int hear(struct worker *w, int s, size_t at)
             return FAULT_EOF;
         }
         w->tally.came += (uint64_t)n;
+        if ((size_t)n > left) {
+            tally_fault(&w->tally, PHASE_VERIFY, FAULT_WRONG,
+                        "more bytes came than were asked for");
+            return FAULT_WRONG;
+        }
         if (!script_right(script, at, buffer, (size_t)n, &wrong)) {
             char why[160];
             snprintf(why, sizeof(why), "byte %zu of an answer is 0x%02x, and 0x%02x is expected",
@@ -83,6 +88,18 @@ static int part(struct worker *w, int s)
     return error;
 }
 
+/* A visit has its place in the histograms, or is lost.  Returns error. */
+static int over(struct worker *w, int error, uint64_t due_ns, uint64_t began_ns)
+{
+    if (error == 0)
+        tally_answer(&w->tally, due_ns, began_ns, output_now_ns(), 1);
+    else if (error == ETIME || error == ECANCELED)
+        tally_expired(&w->tally, due_ns, began_ns, output_now_ns());
+    else
+        w->tally.nlost++;
+    return error;
+}
+
 /* 0, an errno, a FAULT_; counted. */
 static int visit(struct worker *w, uint64_t due_ns)
 {
@@ -91,10 +108,8 @@ static int visit(struct worker *w, uint64_t due_ns)
     size_t at = script->step ? w->tally.nconnect * script->step % script->ask.period : 0;
     int s = worker_dial(w), error;
 
-    if (s < 0) {
-        w->tally.nlost++;
-        return errno;
-    }
+    if (s < 0)
+        return over(w, errno, due_ns, began_ns);
     if (stoa_sendall(s, script->ask.bytes + at, script->ask_len, 0) < 0)
         error = tell(w, PHASE_SEND, errno);
     else
@@ -105,13 +120,7 @@ static int visit(struct worker *w, uint64_t due_ns)
         w->tally.sent += script->ask_len;
         error = part(w, s);
     }
-    if (error == 0)
-        tally_answer(&w->tally, due_ns, began_ns, output_now_ns(), 1);
-    else if (error == ETIME || error == ECANCELED)
-        tally_expired(&w->tally, due_ns, began_ns, output_now_ns());
-    else
-        w->tally.nlost++;
-    return error;
+    return over(w, error, due_ns, began_ns);
 }
 
 /* Closed loop: one after the other. */
