@@ -150,8 +150,9 @@ struct path_search {
     struct path_facts *f;
 };
 
-/* Two names of one file, perhaps: a path is what the server wrote, from its own folder, and the file
- * may have been renamed.  A file system of layers gives stat(2) other numbers than the kernel's. */
+/* Two names of one file, perhaps: a path is what the server wrote, from its own folder, and the
+ * file may have been renamed.  A file system of layers gives stat(2) other numbers than the
+ * kernel's. */
 static bool is_same(const struct path_search *p, const struct diag_unix *s)
 {
     char path[sizeof(s->name) + 1] = "";

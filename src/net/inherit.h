@@ -25,8 +25,8 @@ int inherit_find(const struct stoa_addr *at, int type);
 /* How many there were in the beginning. */
 int inherit_count(void);
 
-/* A descriptor becomes a socket of ours.  True: it is one of these, the predecessor made it, and has no more use for
- * it than we have for its own. */
+/* A descriptor becomes a socket of ours.  True: it is one of these, the predecessor made it, and
+ * has no more use for it than we have for its own. */
 bool inherit_take(int fd);
 
 /* What was a descriptor called?  NULL: it is none of these. */

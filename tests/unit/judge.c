@@ -491,8 +491,8 @@ TEST(what_nobody_was_asked_for_is_not_known)
     EXPECT_EQ(s.nodelay, -1);
 }
 
-/* With SYN cookies on, the queue's limit is the listener's backlog; tcp_max_syn_backlog is not looked
- * at (tcp_conn_request()). */
+/* With SYN cookies on, the queue's limit is the listener's backlog; tcp_max_syn_backlog is not
+ * looked at (tcp_conn_request()). */
 TEST(a_setting_is_named_where_it_is_proposed_and_helps)
 {
     struct machine m;
