@@ -66,11 +66,11 @@
 
 /* Who looks for such handlers: the gap between two looks is half of what is allowed, within these;
  * after so many looks at loops that do nothing it sleeps until one does, or a while. */
-#define WATCH_GAP_MIN_NS ((uint64_t)1000 * 1000)
-#define WATCH_GAP_MAX_NS ((uint64_t)500 * 1000 * 1000)
+#define WATCH_GAP_MIN_NS  ((uint64_t)1000 * 1000)
+#define WATCH_GAP_MAX_NS  ((uint64_t)500 * 1000 * 1000)
 #define WATCH_GAP_HELD_NS ((uint64_t)10 * 1000 * 1000) /* while one holds: to see its end */
-#define WATCH_IDLE_LOOKS 20
-#define WATCH_SLEEP_NS   ((uint64_t)10 * 1000 * 1000 * 1000)
+#define WATCH_IDLE_LOOKS  20
+#define WATCH_SLEEP_NS    ((uint64_t)10 * 1000 * 1000 * 1000)
 
 /* Accept: how long a full descriptor table is waited for, each time. */
 #define ACCEPT_PAUSE_NS ((uint64_t)40 * 1000 * 1000)
