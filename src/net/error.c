@@ -257,6 +257,8 @@ static const char *meaning_for(int verb, int code)
         return "not allowed: ports below net.ipv4.ip_unprivileged_port_start (1024) and other "
                "users' folders need rights; choose a higher port, or give the program "
                "CAP_NET_BIND_SERVICE";
+    if (code == EACCES && verb == VERB_HAND_OVER)
+        return "Permission denied: it is no program that this user may run";
     if (code == ENOENT && (verb == VERB_CONNECT || verb == VERB_DIAL))
         return "there is no such path: no server has made its socket there";
     if (code == ENOENT && (verb == VERB_BIND || verb == VERB_ANNOUNCE))
