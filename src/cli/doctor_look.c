@@ -134,6 +134,7 @@ static int look_at_place(const struct doctor *d, struct doctor_look *look)
     fill_place(&place, &a);
     if (!place.at.port)
         return usage(d->place, "a port is needed, 1 to 65535");
+    facts_of_port(&look->facts, place.at.proto, place.at.port);
     place.next_free = next_free(&look->facts, &place.at);
     judge_place(&look->facts, &place, &look->findings);
     return CODE_OK;

@@ -262,7 +262,8 @@ const struct diag_owner *facts_who(const struct facts *f, int pid)
 /* Each process once. */
 static void look_at_owners(struct facts *f, const struct owner_wish *wishes, size_t n)
 {
-    f->owners = calloc(PROGRAMS_MAX, sizeof(*f->owners));
+    if (!f->owners)
+        f->owners = calloc(PROGRAMS_MAX, sizeof(*f->owners));
     for (size_t i = 0; f->owners && i < n && f->nowner < PROGRAMS_MAX; i++) {
         bool known = !wishes[i].pid;
 
@@ -275,23 +276,47 @@ static void look_at_owners(struct facts *f, const struct owner_wish *wishes, siz
         qsort(f->owners, f->nowner, sizeof(*f->owners), compare_pid);
 }
 
+/* Look for them, and note what is found. */
+static void ask_owners(struct facts *f, struct owner_wish *wishes, size_t n, size_t links_max)
+{
+    struct owner_walk walk;
+    int pid;
+
+    qsort(wishes, n, sizeof(*wishes), compare);
+    walk = owner_find(wishes, n, links_max);
+    f->walk_cut = walk.cut;
+    for (size_t i = 0; i < f->nsocket; i++)
+        if ((pid = owner_of(wishes, n, f->sockets[i].inode)))
+            f->sockets[i].pid = pid;
+    for (size_t i = 0; i < f->npath; i++)
+        if ((pid = owner_of(wishes, n, f->paths[i].inode)))
+            f->paths[i].pid = pid;
+    look_at_owners(f, wishes, n);
+}
+
 static void find_owners(struct facts *f)
 {
     struct owner_wish *wishes = malloc(OWNERS_MAX * sizeof(*wishes));
-    struct owner_walk walk;
-    size_t n;
 
     if (!wishes)
         return;
-    n = collect_wishes(f, wishes);
-    qsort(wishes, n, sizeof(*wishes), compare);
-    walk = owner_find(wishes, n, LINKS_MAX);
-    f->walk_cut = walk.cut;
-    for (size_t i = 0; i < f->nsocket; i++)
-        f->sockets[i].pid = owner_of(wishes, n, f->sockets[i].inode);
-    for (size_t i = 0; i < f->npath; i++)
-        f->paths[i].pid = owner_of(wishes, n, f->paths[i].inode);
-    look_at_owners(f, wishes, n);
+    ask_owners(f, wishes, collect_wishes(f, wishes), LINKS_MAX);
+    free(wishes);
+}
+
+void facts_of_port(struct facts *f, int proto, uint16_t port)
+{
+    struct owner_wish *wishes = malloc(OWNERS_MAX * sizeof(*wishes));
+    size_t n = 0;
+
+    for (size_t i = 0; wishes && i < f->nsocket && n < OWNERS_MAX; i++) {
+        const struct diag_socket *s = &f->sockets[i];
+
+        if (s->proto == proto && s->port == port && s->inode && !s->pid)
+            wishes[n++] = (struct owner_wish){.inode = s->inode};
+    }
+    if (n)
+        ask_owners(f, wishes, n, SIZE_MAX);
     free(wishes);
 }
 

@@ -75,6 +75,9 @@ void facts_full(struct facts *f, uint64_t idle_ms);
 /* Find all sockets of one process, too.  0; negative errno: it may not be looked at. */
 int facts_of_process(struct facts *f, int pid);
 
+/* Find who has the sockets of that port, too: those that do no harm are not looked for else. */
+void facts_of_port(struct facts *f, int proto, uint16_t port);
+
 /* Read the counters anew, for the end of a span. */
 void facts_count(struct facts *f);
 

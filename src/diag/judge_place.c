@@ -67,6 +67,16 @@ static struct finding *begin(struct at_port *p, enum kind kind, enum severity se
     return f;
 }
 
+/* Whose it is; the command that names it is that of this place. */
+static void whose(struct at_port *p, struct finding *f, const struct diag_socket *s)
+{
+    judge_whose(&p->j, f, s->pid, s->uid);
+    if (f->unseen[0] && !p->j.now->root)
+        FINDING_SAY(f->unseen,
+                    "not root: which program is unknown; `sudo stoa doctor %s:%u` names it",
+                    s->proto == IPPROTO_UDP ? "udp://" : "", s->port);
+}
+
 static void held(struct at_port *p, const struct diag_socket *s)
 {
     struct finding *f = begin(p, KIND_PORT_HELD, SEVERITY_NOTE);
@@ -77,7 +87,7 @@ static void held(struct at_port *p, const struct diag_socket *s)
         return;
     FINDING_SAY(f->subject, "%s%s", s->proto == IPPROTO_UDP ? "udp " : "",
                 judge_address(s, false).c);
-    judge_whose(&p->j, f, s->pid, s->uid);
+    whose(p, f, s);
     if (listens && p->j.now->source == SOCKETS_DIAG)
         FINDING_SAY(f->evidence,
                     "it listens: %s in its queue, the limit is %u; %s connected, %s in "
@@ -118,7 +128,7 @@ static void left_over(struct at_port *p)
     FINDING_SAY(f->subject, "port %u", f->port);
     if (lives) {
         if (p->connection->inode)
-            judge_whose(&p->j, f, p->connection->pid, p->connection->uid);
+            whose(p, f, p->connection);
         FINDING_SAY(f->evidence, "nobody listens, but %s of its connections live, one to %s%s",
                     finding_digits(p->connections).c, judge_address(p->connection, true).c,
                     free_port(p, buf));
@@ -144,7 +154,7 @@ static void elsewhere(struct at_port *p)
     text_init(&t, asked, sizeof(asked));
     socket_address_text(&t, p->place->at.family, &p->place->at.addr, p->place->at.port);
     /* The subject is the holder, for a moment: that is how its program is written. */
-    judge_whose(&p->j, f, p->holder->pid, p->holder->uid);
+    whose(p, f, p->holder);
     FINDING_SAY(f->evidence, "nothing listens at %s, but %s listens at %s", asked, f->subject,
                 judge_address(p->holder, false).c);
     FINDING_SAY(f->subject, "%s", asked);

@@ -72,14 +72,15 @@ def no_sock_diag(room):
     assert events[-1]['source'] == '/proc/net' and len(events) == 1, events
 
 
+def nobody():
+    os.setgid(65534)
+    os.setuid(65534)
+
+
 @case('')
 def not_root(room):
     if os.geteuid() != 0:
         raise Skip('only root can become another')
-
-    def nobody():
-        os.setgid(65534)
-        os.setuid(65534)
     room.server()
     f = room.expect('port-held', 'a program of uid 0: it listens', ':8081', preexec_fn=nobody)
     assert 'sudo stoa doctor' in f['unseen'], f
@@ -206,6 +207,17 @@ def forgets_no_other(room):
     assert conn.recv(5) == b'alive', err
     forgotten = b' 0 connections in TIME_WAIT forgotten' in err
     assert forgotten or b'CONFIG_INET_DIAG_DESTROY' in err, err
+
+
+@case('')
+def a_port_of_udp(room):
+    """Nothing is wrong with it, and who has it is told all the same."""
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('127.0.0.1', 5300))
+    room.expect('port-held', rf'pid {os.getpid()}, .*receives datagrams', 'udp://:5300')
+    if os.geteuid() == 0:
+        f = room.expect('port-held', 'a program of uid 0', 'udp://:5300', preexec_fn=nobody)
+        assert '`sudo stoa doctor udp://:5300`' in f['unseen'], f
 
 
 @case('')
