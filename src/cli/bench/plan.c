@@ -50,6 +50,7 @@ static void option(struct text *t, const char *name, uint64_t number)
 static void load_options(struct text *t, const struct plan *p)
 {
     static const char *const closers[] = {"client", "server", "reset"};
+    char rate[2 * NUMBER_ROOM + 16] = "";
 
     if (p->mode == MODE_STREAM)
         text_add(t, " --stream");
@@ -60,13 +61,11 @@ static void load_options(struct text *t, const struct plan *p)
     option(t, "--conns", p->nconn);
     if (p->pipeline > 1)
         option(t, "--pipeline", p->pipeline);
-    if (p->rate != p->rate_end) {
-        option(t, "--ramp", (uint64_t)p->rate);
-        text_add(t, ":");
-        text_add_number(t, (uint64_t)p->rate_end);
-    } else if (p->rate > 0) {
-        option(t, "--rate", (uint64_t)p->rate);
-    }
+    if (p->rate != p->rate_end)
+        snprintf(rate, sizeof(rate), " --ramp %.15g:%.15g", p->rate, p->rate_end);
+    else if (p->rate > 0)
+        snprintf(rate, sizeof(rate), " --rate %.15g", p->rate);
+    text_add(t, rate);
 }
 
 static void time_option(struct text *t, const char *name, double seconds)
