@@ -82,6 +82,7 @@ while True:
     holds '495 <= r["answers"] <= 501'
     measured "$ADDR" --conns 8 --rate 0.1
     holds 'r["answers"] == 1 and r["seconds"] < 60'
+    holds '" --rate 0.1 " in r["config"]["options"]'
     measured "$ADDR" --conns 8 --rate 14.5
     holds 'r["answers"] == 4'
 }
@@ -388,6 +389,8 @@ END
     threading.Thread(target=talk, args=(c,)).start()'
     run -0 bench "$ADDR" --conns 1 --size 32 --find-max 'p50<100ms' --duration 100ms
     has "$output" "p50<100ms is kept up to "
+    run bench "$ADDR" --conns 1 --size 32 --find-max 'p99.9<50ms' --duration 100ms
+    has "$output" ", but of few samples"
     run -1 bench "$ADDR" --conns 1 --size 32 --find-max 'p50<1us' --duration 100ms
     has "$output" "is not kept at any rate"
 }

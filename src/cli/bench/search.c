@@ -10,6 +10,7 @@
 #include "cli/bench/live.h"
 #include "cli/bench/number.h"
 #include "cli/bench/outcome.h"
+#include "cli/bench/report.h"
 #include "cli/exitcode.h"
 #include "cli/output.h"
 
@@ -29,6 +30,7 @@ struct step {
     double answered; /* a second */
     uint64_t nerror;
     bool kept, late, interrupted;
+    bool few; /* samples, for the goal's percentile */
 };
 
 static void show(const struct goal *g, const struct step *s)
@@ -36,12 +38,13 @@ static void show(const struct goal *g, const struct step *s)
     char rate[NUMBER_ROOM], value[NUMBER_ROOM], answered[NUMBER_ROOM];
     int len = (int)(strchr(g->text, '<') - g->text);
 
-    printf("    %12s/s  %.*s %-9s %12s/s answered, %ju errors: %s\n", number_count(rate, s->rate),
+    printf("    %12s/s  %.*s %-9s %12s/s answered, %ju errors: %s%s\n", number_count(rate, s->rate),
            len, g->text, number_time(value, s->value_ns), number_count(answered, s->answered),
            (uintmax_t)s->nerror,
            s->kept   ? "kept"
            : s->late ? "missed, and the generator was late"
-                     : "missed");
+                     : "missed",
+           s->few ? ", but of few samples" : "");
     fflush(stdout);
 }
 
@@ -74,12 +77,25 @@ static int try(const struct options *o, double rate, struct step *s)
         s->interrupted = outcome.interrupted;
         s->kept = s->value_ns < o->find_max.limit * 1e9 && s->answered >= ANSWERED * rate &&
                   s->nerror == 0;
+        s->few = o->find_max.part < 1 && !report_tells(&outcome.series->response, o->find_max.part);
         s->late = !s->kept && (double)hist_value(outcome.lag, 0.99) > LAG_NS;
     }
     outcome_fini(&outcome);
     if (r == 0 && !s->interrupted)
         show(&o->find_max, s);
     return r;
+}
+
+/* A percentile with few samples beyond it is chance, and so is what was found by it. */
+static void tell_few(const struct options *o, double rate)
+{
+    char per_step[NUMBER_ROOM];
+
+    printf(
+        "Fewer than %d samples lay beyond %.*s in a step: steps of %.0f s (--duration) would tell "
+        "at %s/s.\n",
+        HIST_BEYOND_MIN, (int)(strchr(o->find_max.text, '<') - o->find_max.text), o->find_max.text,
+        ceil(HIST_BEYOND_MIN / (1 - o->find_max.part) / rate), number_count(per_step, rate));
 }
 
 static int tell(const struct options *o, double kept, double missed, bool late)
@@ -104,7 +120,7 @@ static int tell(const struct options *o, double kept, double missed, bool late)
 int search(const struct options *o)
 {
     double kept = 0, missed = 0, rate = RATE_FIRST;
-    bool late = false;
+    bool late = false, few = false;
     struct step s;
 
     printf("stoa bench %s --find-max '%s'\n\n", o->plan.to, o->find_max.text);
@@ -115,6 +131,7 @@ int search(const struct options *o)
             return CODE_SIGNAL + SIGINT;
         if (s.kept) {
             kept = rate;
+            few = s.few;
         } else {
             missed = rate;
             late = s.late;
@@ -123,5 +140,8 @@ int search(const struct options *o)
             break;
         rate = missed == 0 ? rate * 2 : kept == 0 ? rate / 4 : sqrt(kept * missed);
     }
-    return tell(o, kept, missed, late);
+    int code = tell(o, kept, missed, late);
+    if (few)
+        tell_few(o, kept);
+    return code;
 }
