@@ -388,6 +388,9 @@ TEST(a_stop_just_before_it_serves_ends_it)
     pthread_sigmask(SIG_BLOCK, &term, NULL);
     old_start(&s, TCP4);
     pthread_sigmask(SIG_UNBLOCK, &term, NULL); /* this thread takes it, before it hears the word */
+    int conn = dial_and_say(s.at.c, "a"); /* it serves: before, there is nothing to hand over */
+    hear(conn, 'a');
+    EXPECT_OK(stoa_close(conn));
     EXPECT_ERR(stoa_hand_over(just, 30), ECANCELED);
     EXPECT_SAID("this process is to stop");
     old_join(&s);
