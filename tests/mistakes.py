@@ -76,16 +76,12 @@ MISTAKES = [
     ('a UNIX stream without a peer is EINVAL', 'net/sock.c',
      [('    return r == -ENOTCONN;', '    return r == 1;')], [SWARM, STORM]),
     # serve/: many
-    ('a connection stays open after its handler', 'serve/serve.c',
-     [('    sv->handler(conn, sv->arg);\n'
-       '    stoa_close(conn);', '    sv->handler(conn, sv->arg);')],
-     [SERVE, WORLDS]),
-    ('one connection more than max_conns', 'serve/serve.c',
-     [('    while (r == 0 && !ending(w) && atomic_load(&sv->nconn) >= sv->max_conns) {',
-       '    while (r == 0 && !ending(w) && atomic_load(&sv->nconn) > sv->max_conns) {'),
-      ('        if (atomic_load(&sv->nconn) >= sv->max_conns)\n            r = (int)op_run',
-       '        if (atomic_load(&sv->nconn) > sv->max_conns)\n'
-       '            r = (int)op_run')], [SERVE]),
+    ('a connection stays open after its handler', 'serve/worker.c',
+     [('    else\n        stoa_close(conn);\n', '')], [SERVE, WORLDS]),
+    ('one connection more than max_conns', 'serve/worker.c',
+     [('    while (r == 0 && !enough(w) && atomic_load(&sv->nconn) >= sv->max_conns) {',
+       '    while (r == 0 && !enough(w) && atomic_load(&sv->nconn) > sv->max_conns) {'),
+      ('await_end(w, sv->max_conns, FULL', 'await_end(w, sv->max_conns + 1, FULL')], [SERVE]),
     ('who joins a group is not woken', 'serve/group.c',
      [('    if (g->nfiber == 0 && g->joiner &&', '    if (g->nfiber < 0 && g->joiner &&')],
      [WORLDS]),
@@ -114,7 +110,7 @@ MISTAKES = [
      [('    return likely(life == want) || (life | LIFE_FILE) == want;',
        '    return ((life ^ want) & ~(LIFE_GENERATION | LIFE_FILE)) == 0;')], [TRAPS]),
     ('a close does not wait for calls of other threads', 'backend/life.c',
-     [('    while (atomic_load(&s->nguest) > 0)\n        sched_yield();', '')],
+     [('tries = 0; atomic_load(&s->nguest) > 0; tries++', 'tries = 0; s && tries < 0; tries++')],
      ['facade/facade-storm']),
     # backend/epoll.c
     ('a short receive that had been told of more waits', 'backend/epoll.c',
