@@ -147,7 +147,7 @@ MISTAKES = [
      ['facade/facade-uring', 'facade/facade-storm']),
     ('a cancellation that was not heard is not asked again', 'backend/uring.c',
      [('    else if (r == -ENOENT)\n        ask_to_end(l, op);\n', '    (void)r;\n')],
-     ['facade/facade-uring', 'facade/facade-storm']),
+     ['facade/facade-poll']),
     ('EINTR in a ring\'s answer is told', 'backend/uring.c',
      [('    if (r != -EAGAIN && r != -EINTR && (', '    if (r != -EAGAIN && (')],
      ['shaky/shaky-recv']),
