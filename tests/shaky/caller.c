@@ -54,11 +54,18 @@ static ssize_t over(struct call *c, ssize_t r)
     return r;
 }
 
+/* A call that tries several addresses (dial) has the errno of the first, and names them all. */
+static bool names_refusal(void)
+{
+    return strstr(stoa_errmsg(), "no buffer left") || strstr(stoa_errmsg(), "out of memory");
+}
+
 /* It has failed: because a fault refused it?  A socket that is closed before it is asked again
  * would have been closed in the wait. */
 static bool again(struct call *c)
 {
-    bool refused = fault_refusals() != c->nrefused && (errno == ENOMEM || errno == ENOBUFS);
+    bool refused =
+        fault_refusals() != c->nrefused && (errno == ENOMEM || errno == ENOBUFS || names_refusal());
 
     if (c->again && errno == EBADF && sock_check(c->s, 0, 0) == -EBADF)
         errno = ECANCELED;
