@@ -42,6 +42,7 @@ class Place:
     quick: bool = False
     alone: bool = False
     seconds: float = 10
+    requests: int = 0  # for the stop of row 13; 0: as many as it asks by itself
     behind: str = ''  # the server behind a proxy
     stop_signal: str = 'TERM'
     reload_signal: str = ''  # asks for a new program, or a new configuration; '': none does

@@ -77,8 +77,8 @@ def stubborn(at):
 @row(13, 'SIGTERM', '0 accepted requests lost, exit 0 in < 10 s, second signal at once')
 def stopped(at):
     lost, asked, statuses, longest = 0, 0, set(), 0
-    for _ in range(at.few(2, 15)):
-        count = at.few(100, 400)
+    count = 4000 if at.requests else at.few(100, 400)
+    while asked < (at.requests or at.few(200, 6000)):
         one, status, seconds = sent_then_stopped(at, count)
         lost, asked, longest = lost + one, asked + count, max(longest, seconds)
         statuses.add('does not end' if status is None else str(status))
