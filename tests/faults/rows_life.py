@@ -162,8 +162,9 @@ def clock(at):
             f.write(text)
         os.rename(name + '.new', name)
     jump('+0')
-    server = at.start(env={'LD_PRELOAD': faketime(), 'FAKETIME_DONT_FAKE_MONOTONIC': '1',
-                           'FAKETIME_FORCE_MONOTONIC_FIX': '0', 'FAKETIME_TIMESTAMP_FILE': name, 'FAKETIME_NO_CACHE': '1'})
+    server = at.start(env={
+        'LD_PRELOAD': faketime(), 'FAKETIME_TIMESTAMP_FILE': name, 'FAKETIME_NO_CACHE': '1',
+        'FAKETIME_DONT_FAKE_MONOTONIC': '1', 'FAKETIME_FORCE_MONOTONIC_FIX': '0'})
     old, worst, failed, count = server.dial(), 0, 0, 0
     for text in ('+1y', '-1y', '+0', '+1h', '-10y', '+20y', '+0') * at.few(1, 3):
         jump(text)
