@@ -6,6 +6,7 @@ import ctypes
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -57,7 +58,7 @@ class Peer:
         if self.pid == 0:
             self.live(listen, tell)
         self.wait()
-        ip(f'link add wire type veth peer name far netns {self.pid}')
+        self.near()
         ip('addr add 10.8.0.1/24 dev wire')
         ip('link set wire up')
         for name in ('all', 'wire'):
@@ -65,11 +66,19 @@ class Peer:
         self.functions = []
         self.go()
 
+    def far(self):
+        """In the peer's namespace, first: its end of the wire, where near() does not make it."""
+
+    def near(self):
+        """The wire, from this end."""
+        ip(f'link add wire type veth peer name far netns {self.pid}')
+
     def live(self, listen, tell):
         """The child: it never returns."""
         try:
             if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) < 0:
                 os._exit(1)
+            self.far()
             os.write(tell, b'.')
             os.read(listen, 1)
             ip('addr add 10.8.0.2/24 dev far')
@@ -91,6 +100,10 @@ class Peer:
     def go(self):
         os.write(self.talk, b'.')
         self.wait()
+
+    def end(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
     def wait(self):
         if os.read(self.hear, 1) != b'.':
