@@ -1,5 +1,6 @@
 """rows.py - all rows, in the order of the goal table."""
 import rows_bytes  # noqa: F401
+import rows_calls  # noqa: F401
 import rows_crowd  # noqa: F401
 import rows_kinds  # noqa: F401
 import rows_life  # noqa: F401
