@@ -55,24 +55,24 @@ struct diag_socket {
     uint32_t send;    /* bytes; a listener's: how many may wait */
     uint32_t drops;
     uint64_t cookie; /* the kernel's name for this very socket; 0: not told */
-    int pid;        /* who has it, filled by who looked for that; 0: not known */
-    int8_t nodelay; /* its TCP_NODELAY, likewise; -1: not known */
+    int pid;         /* who has it, filled by who looked for that; 0: not known */
+    int8_t nodelay;  /* its TCP_NODELAY, likewise; -1: not known */
 
     /* TCP's own (struct tcp_info), when it was asked for. */
     bool has_info;
     bool window_closed; /* the peer takes nothing now */
-    uint32_t heard_ms; /* since the peer's last bytes */
-    uint32_t sent_ms;  /* since our last bytes */
-    uint32_t unacked;  /* segments on their way */
-    uint32_t not_sent; /* bytes that wait to be sent */
-    uint32_t segment;  /* bytes of a full one */
-    uint32_t window;   /* segments that may be on their way */
-    uint32_t backoff;  /* how often the timer was doubled */
-    uint64_t sent;     /* bytes */
-    uint64_t acked;    /* bytes */
-    uint64_t received; /* bytes */
-    uint64_t busy_us;  /* time with something to send */
-    uint64_t rwnd_us;  /* of it, limited by the receiver's window */
+    uint32_t heard_ms;  /* since the peer's last bytes */
+    uint32_t sent_ms;   /* since our last bytes */
+    uint32_t unacked;   /* segments on their way */
+    uint32_t not_sent;  /* bytes that wait to be sent */
+    uint32_t segment;   /* bytes of a full one */
+    uint32_t window;    /* segments that may be on their way */
+    uint32_t backoff;   /* how often the timer was doubled */
+    uint64_t sent;      /* bytes */
+    uint64_t acked;     /* bytes */
+    uint64_t received;  /* bytes */
+    uint64_t busy_us;   /* time with something to send */
+    uint64_t rwnd_us;   /* of it, limited by the receiver's window */
 };
 
 /* A UNIX socket. */
