@@ -6,6 +6,7 @@
 #include "backends.h"
 
 #include "fiber/sanitize.h"
+#include "unit/watched.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -165,6 +166,12 @@ static void computes(int conn, void *arg)
     meet(conn, arg, compute);
 }
 
+/* Under Valgrind the kernel sees Valgrind's own code and stacks, and all signals blocked. */
+static bool has_places(void)
+{
+    return !RUNNING_ON_VALGRIND;
+}
+
 /* Is one of the places that a sentence names in a function of this program, which is small? */
 static bool names(const char *sentence, void (*function)(struct server *s))
 {
@@ -208,9 +215,10 @@ TEST(who_waits_in_a_call_of_his_own_is_told_while_it_lasts)
         EXPECT_EQ(s.nsaid, 2);
         expect_says(s.said[0], ", in the system call read at ");
         expect_says(s.said[0], "stoa_sleep(), stoa_yield() or stoa_offload()");
-        expect_says(s.said[0], "addr2line -fpie /");
+        if (has_places())
+            expect_says(s.said[0], "addr2line -fpie /");
 #if !defined(SANITIZE_ADDRESS) /* whose read() has left many old return addresses on the stack */
-        EXPECT(names(s.said[0], wait_elsewhere));
+        EXPECT(!has_places() || names(s.said[0], wait_elsewhere));
 #endif
         expect_says(s.said[1], " ms, ");
         expect_says(s.said[1], " of them computing");
@@ -231,7 +239,7 @@ TEST(who_computes_is_told_while_it_lasts)
         EXPECT_EQ(s.nsaid, 2);
         expect_says(s.said[0], ", computing");
 #if !defined(SANITIZE_THREAD)
-        EXPECT(names(s.said[0], compute));
+        EXPECT(!has_places() || names(s.said[0], compute));
 #endif
     }
 }
