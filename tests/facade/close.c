@@ -5,6 +5,7 @@
  */
 #include "backends.h"
 #include "clock.h"
+#include "unit/watched.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -428,6 +429,9 @@ TEST(close_does_not_wait_whatever_SO_LINGER_says)
     NOT_SIMULATED("it would wait in the kernel's close(2)");
     for (int which = 0; which < 4; which++) {
         bool ended = which & 1, shared = which & 2;
+
+        if (shared && RUNNING_ON_VALGRIND)
+            break; /* a thread of ours waits in close(2), and it lets nobody else run meanwhile */
         struct pair p = pair_make();
         struct linger how = {.l_onoff = 1, .l_linger = 3600};
         char c;
