@@ -1,9 +1,10 @@
 /* limits.c - a worker's guard: who is overdue is told to end.
  *
- * Each connection stands in a wheel at the time when it may be overdue at the earliest.  Then
- * the guard, a fiber, asks TCP (TCP_INFO: bytes and times) and either cancels the connection's
- * fiber or puts it in again.  An idle connection is asked once in the time it may be idle;
- * a message costs nothing.
+ * Who comes may be overdue after the same time as all others, so until then they stand in the
+ * order in which they came, and who leaves before has cost next to nothing.  Then the guard, a
+ * fiber, asks TCP (TCP_INFO: bytes and times) and either cancels the connection's fiber or puts
+ * it into a wheel, at the time when it may be overdue at the earliest.  An idle connection is
+ * asked once in the time it may be idle; a message costs nothing.
  *
  * Pressure is 90 % of max_conns: then the times are a tenth, and those that were not given hold
  * at all.  Only as many are told to end as it takes to be below that again: quiet clients are
@@ -185,6 +186,11 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static const struct times *times_of(const struct limits *l)
+{
+    return l->pressed ? &l->rules->pressed : &l->rules->at_ease;
+}
+
 /* When a connection that has just come is to be looked at: when it may be overdue, every other
  * time is asked for then, or when it has stayed for a while. */
 static uint64_t first_due(const struct guarded *g, const struct times *t)
@@ -231,15 +237,37 @@ static void see_pressure(struct limits *l)
     if (pressed == l->pressed)
         return;
     l->pressed = pressed;
-    for (struct list *n = l->all.next; n != &l->all; n = n->next) {
+    for (struct list *n = l->stay.next; n != &l->stay; n = n->next) {
         struct guarded *g = CONTAINER(n, struct guarded, link);
 
         if (g->cut)
             continue;
         wheel_cancel(&l->wheel, &g->due);
-        wheel_add(&l->wheel, &g->due,
-                  first_due(g, pressed ? &l->rules->pressed : &l->rules->at_ease));
+        wheel_add(&l->wheel, &g->due, first_due(g, times_of(l)));
     }
+}
+
+/* When the first of those who have just come is due. */
+static uint64_t fresh_due(const struct limits *l)
+{
+    return list_empty(&l->fresh) ? WHEEL_NEVER
+                                 : first_due(CONTAINER(l->fresh.next, struct guarded, link),
+                                             times_of(l));
+}
+
+/* Somebody who is due, and has not been looked at since; NULL: nobody is. */
+static struct guarded *next_due(struct limits *l, uint64_t now_ns)
+{
+    struct wheel_node *n = wheel_fired(&l->wheel);
+    struct list *first;
+
+    if (n)
+        return CONTAINER(n, struct guarded, due);
+    if (fresh_due(l) > now_ns)
+        return NULL;
+    first = list_shift(&l->fresh);
+    list_add(&l->stay, first);
+    return CONTAINER(first, struct guarded, link);
 }
 
 /* Is anybody ever sent off under pressure? */
@@ -259,7 +287,7 @@ static uint64_t sleeps_ns(const struct limits *l)
 
 static void rest(struct limits *l)
 {
-    uint64_t now_ns = clock_ns(), next_ns = wheel_next(&l->wheel);
+    uint64_t now_ns = clock_ns(), next_ns = least(wheel_next(&l->wheel), fresh_due(l));
     uint64_t sleep_ns = sleeps_ns(l);
     struct op op = {.kind = OP_EVENT, .timeout_ns = -1, .scope_ns = WHEEL_NEVER};
 
@@ -275,14 +303,16 @@ static void rest(struct limits *l)
 static int guard(void *arg)
 {
     struct limits *l = arg;
-    struct wheel_node *n;
+    struct guarded *g;
 
     while (!l->over && !l->group->cancelled) {
         rest(l);
         see_pressure(l);
-        wheel_advance(&l->wheel, clock_ns());
-        for (unsigned i = 1; !l->over && (n = wheel_fired(&l->wheel)); i++) {
-            look(l, CONTAINER(n, struct guarded, due));
+        uint64_t now_ns = clock_ns();
+
+        wheel_advance(&l->wheel, now_ns);
+        for (unsigned i = 1; !l->over && (g = next_due(l, now_ns)); i++) {
+            look(l, g);
             if (i % LOOKS_IN_A_ROW == 0)
                 fiber_yield();
         }
@@ -301,7 +331,8 @@ int limits_begin(struct limits *l, struct rules *r)
     int e;
 
     *l = (struct limits){.rules = r};
-    list_init(&l->all);
+    list_init(&l->fresh);
+    list_init(&l->stay);
     wheel_init(&l->wheel, clock_ns());
     l->group = stoa_group_open();
     if (!l->group)
@@ -338,10 +369,8 @@ int limits_enter(struct limits *l, struct guarded *g, int conn)
     r = addresses_enter(&l->rules->addresses, (const struct sockaddr *)&so->peer, &g->from);
     if (r < 0)
         return r;
-    list_add(&l->all, &g->link);
-    uint64_t due_ns = first_due(g, l->pressed ? &l->rules->pressed : &l->rules->at_ease);
-    wheel_add(&l->wheel, &g->due, due_ns);
-    if (due_ns < l->until_ns || later(now_ns, sleeps_ns(l)) < l->until_ns)
+    list_add(&l->fresh, &g->link);
+    if (first_due(g, times_of(l)) < l->until_ns || later(now_ns, sleeps_ns(l)) < l->until_ns)
         wake_guard(l);
     return 0;
 }

@@ -35,9 +35,10 @@ struct rules {
 /* Of a worker. */
 struct limits {
     struct rules *rules;
-    struct list all;    /* struct guarded */
-    struct wheel wheel; /* those, by when they may be overdue */
-    bool pressed;       /* as which they were put there */
+    struct list fresh;  /* struct guarded, in the order of coming: not looked at yet */
+    struct list stay;   /* those who have been */
+    struct wheel wheel; /* and when they may be overdue */
+    bool pressed;       /* as which they were put there, and the fresh are due */
     struct stoa_group *group;
     struct op *op;     /* what the guard waits on; NULL: it does not wait */
     uint64_t until_ns; /* until when */
@@ -47,7 +48,7 @@ struct limits {
 /* A connection, in its fiber's frame. */
 struct guarded {
     struct visitor who;
-    struct list link; /* in limits.all */
+    struct list link; /* in limits.fresh, or limits.stay */
     struct wheel_node due;
     struct limits *limits;
     struct address *from;
