@@ -201,7 +201,7 @@ int sock_kept_error(int s)
 
     if (!so)
         return 0;
-    error = atomic_exchange(&so->kept, 0);
+    error = sock_take_error(so);
     sock_leave(so);
     return error;
 }

@@ -77,6 +77,12 @@ void sock_keep_peer(struct stoa_sock *so, const struct stoa_addr *peer);
 void sock_keep_error(int s, int error);
 int sock_kept_error(int s);
 
+/* The same for who has entered. */
+static inline int sock_take_error(struct stoa_sock *so)
+{
+    return unlikely(atomic_load(&so->kept)) ? atomic_exchange(&so->kept, 0) : 0;
+}
+
 /* Give op the socket's timeout and the scope's deadline. */
 static inline void sock_times(struct stoa_sock *so, struct op *op, const struct local *me)
 {

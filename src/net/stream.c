@@ -23,15 +23,15 @@
  * has not been told yet was the end. */
 static ssize_t end_of(int s)
 {
-    ssize_t error = sock_kept_error(s);
-    struct stoa_sock *so = error ? NULL : sock_enter(s);
+    struct stoa_sock *so = sock_enter(s);
 
     if (!so)
-        return error;
-    if (so->b.type == SOCK_STREAM && !atomic_load(&so->deaf))
+        return 0;
+    int error = sock_take_error(so);
+    if (!error && so->b.type == SOCK_STREAM && !atomic_load(&so->deaf))
         atomic_store_explicit(&so->ended, true, memory_order_relaxed);
     sock_leave(so);
-    return 0;
+    return error;
 }
 
 static ssize_t recv_all(int s, struct op *op, size_t *done)
