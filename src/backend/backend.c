@@ -4,6 +4,7 @@
  */
 #include "backend/backend.h"
 
+#include "backend/loop.h"
 #include "backend/probe.h"
 #include "base/text.h"
 

@@ -219,9 +219,6 @@ void backend_missing(const char *name, struct text *why);
 /* The calling thread's loop, NULL on a plain thread. */
 extern __thread struct loop *loop_here __attribute__((tls_model("initial-exec")));
 
-/* The backend of the calling thread. */
-const struct backend_ops *backend_here(void);
-
 /* A descriptor that no socket has: close it, or get another one for the same file. */
 void backend_drop(int fd);
 int backend_dup(int fd);

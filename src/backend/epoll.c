@@ -260,8 +260,7 @@ static void edge(struct loop *l, struct backend_sock *s, uint32_t events)
     }
     if (mean & POLLIN)
         s->heard &= (uint8_t)~HEARD_EMPTY;
-    if (atomic_load_explicit(&s->nwaiter, memory_order_relaxed))
-        guest_wake(s, mean);
+    guest_wake(s, mean);
     try_all(l, s, op_hopes(mean), events);
 }
 

@@ -44,12 +44,10 @@ static void waiter_tell(struct waiter *w)
     atomic_store(&w->told, true);
 }
 
-void guest_wake(struct backend_sock *s, int events)
+void guest_wake_waiters(struct backend_sock *s, int events)
 {
     struct list taken, *n;
 
-    if (atomic_load(&s->nwaiter) == 0)
-        return;
     list_init(&taken);
     spin_lock(&s->lock);
     uint32_t life = atomic_load(&s->life);

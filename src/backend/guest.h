@@ -44,7 +44,13 @@ static inline int guest_submit(struct loop *l, struct op *op)
 }
 
 /* Wake those who wait for one of events; 0 = all whose life does not fit any more. */
-void guest_wake(struct backend_sock *s, int events);
+void guest_wake_waiters(struct backend_sock *s, int events);
+
+static inline void guest_wake(struct backend_sock *s, int events)
+{
+    if (unlikely(atomic_load(&s->nwaiter)))
+        guest_wake_waiters(s, events);
+}
 
 /* On a plain thread: sleep until s is ready, w is told, or until_ns.  0; -ETIME,
  * -ECANCELED by the interrupt hook, -ENOMEM, -EMFILE. */

@@ -394,11 +394,6 @@ void loop_fiber_ends(void)
     wheel_cancel(&loop_here->wheel, &fiber_self()->timer);
 }
 
-const struct backend_ops *backend_here(void)
-{
-    return loop_here ? loop_here->ops : &block_ops;
-}
-
 static void arm_timer(struct loop *l, struct fiber *f, uint64_t until_ns)
 {
     if (until_ns == WHEEL_NEVER)

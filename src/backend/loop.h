@@ -38,6 +38,12 @@ struct loop {
     struct wheel wheel;
 };
 
+/* The backend of the calling thread. */
+static inline const struct backend_ops *backend_here(void)
+{
+    return loop_here ? loop_here->ops : &block_ops;
+}
+
 /* Somebody to be told, on the loop's thread, that the process is to stop. */
 struct stopper {
     struct list link;

@@ -22,7 +22,7 @@
  */
 #include "net/name.h"
 
-#include "backend/backend.h"
+#include "backend/loop.h"
 #include "backend/offload.h"
 #include "base/text.h"
 #include "net/name_server.h"

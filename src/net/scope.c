@@ -10,7 +10,7 @@
  */
 #include "net/scope.h"
 
-#include "backend/backend.h"
+#include "backend/loop.h"
 #include "base/check.h"
 #include "net/error.h"
 

@@ -6,7 +6,7 @@
  */
 #include "net/where.h"
 
-#include "backend/backend.h"
+#include "backend/loop.h"
 #include "base/text.h"
 #include "net/error.h"
 #include "net/name.h"

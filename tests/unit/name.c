@@ -6,7 +6,7 @@
  * first part says: both, v4, v6, nx, nothing, servfail, refused, odd, silent, late, held.
  */
 #include "net/name.h"
-#include "backend/backend.h"
+#include "backend/loop.h"
 #include "base/limits.h"
 #include "netns.h"
 #include "t.h"
