@@ -118,7 +118,8 @@ static void give_back(struct backend_sock *s)
         return;
     if (list_linked(&s->home_link))
         list_remove(&s->home_link);
-    atomic_store(&s->home, NULL); /* who comes with the old handle shall not look further */
+    /* Who comes with the old handle shall not look further. */
+    atomic_store_explicit(&s->home, NULL, memory_order_release);
     gone_hook(s);
 }
 
@@ -202,7 +203,7 @@ void life_begin(struct backend_sock *s, int fd, int family, int type, int proto,
     s->type = (uint8_t)type;
     s->proto = protocol_of(family, type, proto);
     s->tell.run = told;
-    atomic_store(&s->life, generation);
+    atomic_store_explicit(&s->life, generation, memory_order_release);
 }
 
 void life_in_child(struct backend_sock *s)
@@ -298,7 +299,7 @@ static int take_descriptor(struct backend_sock *s, struct loop *home, enum backe
 
     if (home && home->ops->forget && how != CLOSE_PLAIN)
         home->ops->forget(home, s);
-    atomic_store(&s->fd, -1);
+    atomic_store_explicit(&s->fd, -1, memory_order_relaxed);
     return fd;
 }
 
@@ -337,7 +338,7 @@ static int close_now(struct backend_sock *s, int fd, enum backend_close how)
         linger_forbid(fd);
     int r = close_descriptor(fd, how);
 
-    atomic_store(&s->handed, 0);
+    atomic_store_explicit(&s->handed, 0, memory_order_release);
     atomic_fetch_or(&s->life, LIFE_GONE);
     tell_home(s);
     return r;
