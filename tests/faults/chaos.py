@@ -1,10 +1,12 @@
 """chaos.py - clients of all kinds at once, polite and not, for some seconds: row 38."""
+import concurrent.futures
 import random
 import socket
-import threading
 import time
 
 from client import ask, noise, receive, reset, talk
+
+CLIENTS = 16
 
 
 def polite(server, r):
@@ -17,7 +19,7 @@ def long(server, r):
     data = noise(r.randrange(1000, 300_000), r.random())
     with server.dial(tiny=r.random() < 0.3) as s:
         return talk(s, data, server.expect(data), lambda: r.randrange(1, 60_000),
-                    half_close=r.random() < 0.5, patience=2 * server.patience) > 0
+                    half_close=r.random() < 0.5, silence=2 * server.patience) > 0
 
 
 def resets(server, r):
@@ -60,21 +62,18 @@ KINDS = (polite, polite, polite, long, resets, leaves, silent, drips, last_words
 
 def chaos(server, seconds):
     """How many visits there were, and of how many the answer was wrong or did not come."""
-    until, lock, total = time.monotonic() + seconds, threading.Lock(), [0, 0]
+    until = time.monotonic() + seconds
 
     def client(seed):
-        r = random.Random(seed)
+        r, visits, wrongs = random.Random(seed), 0, 0
         while time.monotonic() < until:
             try:
                 wrong = bool(r.choice(KINDS)(server, r))
             except OSError:
                 wrong = True
-            with lock:
-                total[0] += 1
-                total[1] += wrong
-    clients = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]
-    for c in clients:
-        c.start()
-    for c in clients:
-        c.join()
-    return tuple(total)
+            visits += 1
+            wrongs += wrong
+        return visits, wrongs
+    with concurrent.futures.ThreadPoolExecutor(CLIENTS) as clients:
+        counts = list(clients.map(client, range(CLIENTS)))
+    return sum(c[0] for c in counts), sum(c[1] for c in counts)
