@@ -22,9 +22,10 @@ VARIANTS = [['--workers', '1'], ['--workers', '4'], ['--max-conns', '2'], ['--pr
 DRAIN = 600  # seconds, of which it needs one
 
 
-def client(port, result):
-    """Ask until nobody listens; the number of answers and of losses goes to result."""
-    answered = lost = 0
+def client(port, begun, result):
+    """Ask until nobody listens.  A byte goes to begun when there is the first answer; to result
+    the number of answers and of losses, and what the first loss was."""
+    answered, lost, first = 0, 0, ''
     while True:
         s = socket.socket()
         try:
@@ -33,42 +34,82 @@ def client(port, result):
             break
         try:
             s.sendall(b'question')
-            good = s.recv(8) == b'QUESTION'
-        except OSError:
-            good = False
-        answered += good
-        lost += not good
+            got = s.recv(8)
+        except OSError as e:
+            got = e
+        if got == b'QUESTION':
+            answered += 1
+            if answered == 1:
+                os.write(begun, b'.')
+        else:
+            lost += 1
+            first = first or f'{time.monotonic()} {got!r}'
         s.close()
-    os.write(result, b'%d %d\n' % (answered, lost))
+    os.write(result, f'{answered} {lost} {first}\n'.encode())
+
+
+def held_port():
+    """A socket on a free port, which a server takes by SO_REUSEADDR, and who asks for a free one
+    does not get.  A client whose SYN was dropped comes again after a second: the server has ended
+    then, and a stranger on its port, another test's server, would be taken for it."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(('127.0.0.1', 0))
+    return s
+
+
+def is_free(port):
+    with socket.socket() as s:
+        try:
+            s.bind(('127.0.0.1', port))
+        except OSError:
+            return False
+    return True
 
 
 def round_of(build, words):
     """(answered, lost, seconds until the end, exit code)"""
+    with held_port() as held:
+        port = held.getsockname()[1]
+        result = round_at(build, words, port)
+        assert not is_free(port), 'a stranger may have been taken for the server'
+        return result
+
+
+def round_at(build, words, port):
     reads, writes = os.pipe()
     server = subprocess.Popen(
-        [build + '/src/cli/stoa', 'serve', 'upper', '127.0.0.1:0', '--quiet', '--drain-timeout',
-         f'{DRAIN}s', '--ready-fd', str(writes), *words], pass_fds=[writes])
+        [build + '/src/cli/stoa', 'serve', 'upper', f'127.0.0.1:{port}', '--quiet',
+         '--drain-timeout', f'{DRAIN}s', '--ready-fd', str(writes), *words], pass_fds=[writes])
     os.close(writes)
     with open(reads, encoding='ascii') as file:
-        port = int(file.read().rsplit(':', 1)[1])
-    reads, writes = os.pipe()
+        assert file.read(), 'the server does not begin'
+    (reads, writes), (begins, begun) = os.pipe(), os.pipe()
     children = []
     for _ in range(CLIENTS):
         children.append(os.fork())
         if children[-1] == 0:
-            client(port, writes)
+            client(port, begun, writes)
             os._exit(0)
     os.close(writes)
+    os.close(begun)
+    for _ in range(CLIENTS):
+        os.read(begins, 1)
     time.sleep(0.1)  # of load
     since = time.monotonic()
     server.terminate()
     code = server.wait()
     took = time.monotonic() - since
     with open(reads, encoding='ascii') as file:
-        counts = [list(map(int, line.split())) for line in file]
+        counts = [line.split(maxsplit=3) for line in file]
     for child in children:
         os.waitpid(child, 0)
-    return sum(c[0] for c in counts), sum(c[1] for c in counts), took, code
+    os.close(begins)
+    for c in counts:
+        if len(c) > 2:
+            print(f'# lost {float(c[2]) - since:+.3f} s from the signal, the first of {c[1]}: {c[3]}',
+                  end='')
+    return sum(int(c[0]) for c in counts), sum(int(c[1]) for c in counts), took, code
 
 
 def main(build, rounds='3'):
