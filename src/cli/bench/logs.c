@@ -41,7 +41,7 @@ static void show(const char *name, const struct change *c, bool rate)
            c->high * 100);
 }
 
-static void show_all(const struct series *a, const struct series *b)
+static void show_all(struct comparison *of, const struct series *a, const struct series *b)
 {
     static const double parts[] = {0.5, 0.9, 0.99, 0.999, 0.9999};
     struct goal rate = {.rate = true};
@@ -49,20 +49,21 @@ static void show_all(const struct series *a, const struct series *b)
     char name[NUMBER_ROOM + 1];
 
     printf("    %-8s %12s %12s %11s   %s\n", "", "A", "B", "change", "95 % of resamplings");
-    if (compare_measure(&c, a, b, &rate) == 0)
+    if (compare_measure(&c, of, &rate) == 0)
         show("rate", &c, true);
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         struct goal g = {.part = parts[i]};
         name[0] = 'p';
         number_percent(name + 1, parts[i]);
         if (report_tells(&a->response, parts[i]) && report_tells(&b->response, parts[i]) &&
-            compare_measure(&c, a, b, &g) == 0)
+            compare_measure(&c, of, &g) == 0)
             show(name, &c, false);
     }
 }
 
 /* 0 or 1, and a sentence. */
-static int judge(const struct goal *g, const struct series *a, const struct series *b)
+static int judge(const struct goal *g, struct comparison *of, const struct series *a,
+                 const struct series *b)
 {
     struct change c;
     bool worse, surely;
@@ -72,8 +73,8 @@ static int judge(const struct goal *g, const struct series *a, const struct seri
         output_say(WHO, "--fail-if %s: the logs have too few samples for that", g->text);
         return CODE_FAILED;
     }
-    if (compare_measure(&c, a, b, g) < 0) {
-        output_say(WHO, "--fail-if %s: A has no such measure, or memory is out", g->text);
+    if (compare_measure(&c, of, g) < 0) {
+        output_say(WHO, "--fail-if %s: A has no such measure", g->text);
         return CODE_FAILED;
     }
     worse = g->rate ? c.part < g->limit : c.part > g->limit;
@@ -86,20 +87,33 @@ static int judge(const struct goal *g, const struct series *a, const struct seri
     return surely ? CODE_FAILED : CODE_OK;
 }
 
+/* An exit code. */
+static int compare(const struct options *o, const struct series *a, const struct series *b)
+{
+    struct comparison *of = compare_make(a, b);
+    int code = CODE_OK;
+
+    if (!of) {
+        output_say(WHO, "out of memory");
+        return CODE_FAILED;
+    }
+    printf("A %s, B %s: response\n\n", o->words[0], o->words[1]);
+    show_all(of, a, b);
+    if (a->nerror + b->nerror > 0)
+        printf("    %-8s %12ju %12ju\n", "errors", (uintmax_t)a->nerror, (uintmax_t)b->nerror);
+    if (a->n < FEW_SECONDS || b->n < FEW_SECONDS)
+        printf("\nWith fewer than %d seconds the resamplings say little.\n", FEW_SECONDS);
+    if (o->fail_if.text)
+        code = judge(&o->fail_if, of, a, b);
+    compare_free(of);
+    return code;
+}
+
 int logs_compare(const struct options *o)
 {
     struct series *a = read_log(o->words[0]), *b = a ? read_log(o->words[1]) : NULL;
-    int code = CODE_FAILED;
+    int code = a && b ? compare(o, a, b) : CODE_FAILED;
 
-    if (a && b) {
-        printf("A %s, B %s: response\n\n", o->words[0], o->words[1]);
-        show_all(a, b);
-        if (a->nerror + b->nerror > 0)
-            printf("    %-8s %12ju %12ju\n", "errors", (uintmax_t)a->nerror, (uintmax_t)b->nerror);
-        if (a->n < FEW_SECONDS || b->n < FEW_SECONDS)
-            printf("\nWith fewer than %d seconds the resamplings say little.\n", FEW_SECONDS);
-        code = o->fail_if.text ? judge(&o->fail_if, a, b) : CODE_OK;
-    }
     series_free(a);
     series_free(b);
     return code;

@@ -8,15 +8,20 @@
 int logs_compare(const struct options *o);
 int logs_merge(const struct options *o);
 
+/* Two series whose measures are compared.  From malloc; NULL: out of memory.  They must live as
+ * long as it. */
+struct comparison;
+struct comparison *compare_make(const struct series *a, const struct series *b);
+void compare_free(struct comparison *c);
+
 /* How much worse B's measure is than A's: the change, and where 95 of 100 resamplings of the
- * logs' intervals have it.  0, or -1: out of memory or no such measure. */
+ * logs' intervals have it.  0, or -1: A has no such measure. */
 struct change {
     double a, b; /* nanoseconds, or answers a second */
     double part; /* b / a - 1 */
     double low, high;
 };
 
-int compare_measure(struct change *c, const struct series *a, const struct series *b,
-                    const struct goal *measure);
+int compare_measure(struct change *c, struct comparison *of, const struct goal *measure);
 
 #endif
