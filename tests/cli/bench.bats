@@ -232,6 +232,49 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     has "$(cat err)" "No space left on device"
 }
 
+@test "a report that cannot be written is refused before the run, not after it" {
+    at=127.0.0.1:1 # nobody is asked
+    mkdir folder
+    refused 1 "nowhere/r.html: No such file or directory" bench $at --html nowhere/r.html
+    refused 1 "nowhere/r.json: No such file" bench $at --json=nowhere/r.json
+    refused 1 "nowhere/r.hlog: No such file" bench $at --hlog nowhere/r.hlog
+    refused 1 "nowhere/r.hlog: No such file" bench --merge none.hlog --hlog nowhere/r.hlog
+    refused 1 "folder: Is a directory" bench $at --html folder
+    refused 1 '\x1b[2Jr/r.html: No such file' bench $at --html $'\e[2Jr/r.html'
+    run -1 bash -c "'$STOA' bench $at >&-"
+    is "closed standard output" "$output" "stoa bench: standard output: Bad file descriptor"
+    run -4 bench $at --html new.html
+    is "files" "$(echo ./*.html*)" './*.html*'
+    echo kept >old.html
+    chmod 444 old.html
+    [ -w old.html ] || refused 1 "old.html: Permission denied" bench $at --html old.html
+    is "the old report" "$(cat old.html)" kept
+}
+
+@test "a report that is replaced keeps its mode, and a link leads to it as before" {
+    serve upper 127.0.0.1:0 --quiet
+    mkdir shelf
+    echo old >shelf/old.html
+    chmod 640 shelf/old.html
+    ln -s "$PWD/shelf/old.html" absolute.html
+    ln -s old.html shelf/relative.html
+    ln -s new.html shelf/dangling.html
+    for at in old relative dangling; do
+        bench "$ADDR" --conns 1 --duration 50ms --quiet --html shelf/$at.html >out
+    done
+    bench "$ADDR" --conns 1 --duration 50ms --quiet --hlog absolute.html >out
+    is "files" "$(cd shelf && echo *)" "dangling.html new.html old.html relative.html"
+    is "links" "$(find . -type l | sort | tr '\n' ' ')" \
+        "./absolute.html ./shelf/dangling.html ./shelf/relative.html "
+    is "mode" "$(stat -c %a shelf/old.html)" 640
+    grep -q 'Histogram log' shelf/old.html
+    grep -q '</html>' shelf/new.html
+    ln -s loop.html loop.html
+    refused 1 "loop.html: Too many levels of symbolic links" bench "$ADDR" --html loop.html
+    bench "$ADDR" --conns 1 --duration 50ms --quiet --json=/dev/stdout >report.json
+    holds 'r["answers"] > 0'
+}
+
 @test "a generator that was stopped goes on telling, second by second, and says so" {
     serve upper 127.0.0.1:0 --quiet
     in_background "$ADDR" --conns 2 --rate 50

@@ -263,5 +263,8 @@ int cmd_bench(int argc, char **argv)
     argp_parse(&cmd_bench_argp, argc, argv, 0, NULL, &o);
     if (o.compare)
         return logs_compare(&o);
+    int code = write_try(&o);
+    if (code != CODE_OK)
+        return code;
     return o.merge ? logs_merge(&o) : load(&o);
 }

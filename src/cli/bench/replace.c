@@ -1,28 +1,162 @@
 /* bench/replace.c - a temporary file beside the one that is meant, then rename(2).
  *
- * fsync(2) before: a full disk may be told of only then.  What is no plain file (a
- * terminal, /dev/null, a fifo) is written directly: there is nothing to keep.
+ * fsync(2) before: a full disk may be told of only then.  A symbolic link is followed first: what
+ * is replaced is what it leads to, there already or not.  What is no plain file (a terminal,
+ * /dev/null, a fifo), or is an open descriptor's name, is written directly: there is nothing
+ * to keep.  A file that we may not write to is not replaced, though the folder would allow it.
  */
 #include "cli/bench/replace.h"
 
+#include "base/text.h"
 #include "cli/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SUFFIX_LEN = 16 };
+enum { LINKS_MAX = 40 }; /* as many as the kernel follows */
 
-static int write_to(int fd, const void *bytes, size_t len, bool on_disk)
+bool replace_is_stdout(const char *path)
 {
-    int r = output_all(fd, bytes, len);
+    return path && (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0);
+}
 
-    if (r == 0 && on_disk)
-        r = fsync(fd);
+const char *replace_name(char buf[REPLACE_NAME_ROOM], const char *path)
+{
+    struct text t;
+
+    text_init(&t, buf, REPLACE_NAME_ROOM);
+    if (replace_is_stdout(path))
+        text_add(&t, "standard output");
+    else
+        text_add_escaped(&t, path, strlen(path), "");
+    return buf;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    return strncmp(path, folder, strlen(folder)) == 0;
+}
+
+/* Is there nothing to keep? */
+static bool is_direct(const char *path)
+{
+    struct stat there;
+
+    return is_below(path, "/dev/") || is_below(path, "/proc/") ||
+           (stat(path, &there) == 0 && !S_ISREG(there.st_mode));
+}
+
+/* A link's text, as seen from the folder that the link is in. */
+static char *beside(const char *link, const char *to)
+{
+    const char *slash = strrchr(link, '/');
+    char *path = NULL;
+
+    if (*to == '/' || !slash)
+        return strdup(to);
+    return asprintf(&path, "%.*s/%s", (int)(slash - link), link, to) < 0 ? NULL : path;
+}
+
+/* Where a path leads in the end, from malloc; NULL with errno. */
+static char *target(const char *path)
+{
+    char to[PATH_MAX], *at = strdup(path);
+
+    for (int i = 0; at && i < LINKS_MAX; i++) {
+        ssize_t len = readlink(at, to, sizeof(to) - 1);
+        if (len < 0)
+            return at; /* no link, or whoever opens it hears why */
+        to[len] = '\0';
+        char *next = beside(at, to);
+        free(at);
+        at = next;
+    }
+    errno = at ? ELOOP : ENOMEM;
+    free(at);
+    return NULL;
+}
+
+/* -------------------------------------------------------------------------
+ * The file beside it
+ * ---------------------------------------------------------------------- */
+
+struct aside {
+    char *path; /* what will be replaced */
+    char *name; /* what is written meanwhile */
+    int fd;
+};
+
+static void aside_fini(struct aside *a)
+{
+    int saved_errno = errno;
+
+    free(a->path);
+    free(a->name);
+    errno = saved_errno;
+}
+
+/* Mode and owner of what will be replaced, or those of any new file. */
+static int take_over(int fd, const char *path)
+{
+    struct stat there;
+    mode_t mask = umask(0);
+
+    umask(mask);
+    if (stat(path, &there) < 0)
+        return fchmod(fd, 0666 & ~mask);
+    if (access(path, W_OK) < 0)
+        return -1;
+    (void)!fchown(fd, there.st_uid, there.st_gid); /* for root; whoever may not has it as his own */
+    return fchmod(fd, there.st_mode & 0777);
+}
+
+static void aside_remove(struct aside *a)
+{
+    int saved_errno = errno;
+
+    if (a->fd >= 0)
+        close(a->fd);
+    unlink(a->name);
+    errno = saved_errno;
+    aside_fini(a);
+}
+
+/* 0; -1 with errno, and nothing is left of it. */
+static int aside_open(struct aside *a, const char *path)
+{
+    *a = (struct aside){.path = target(path), .fd = -1};
+    if (!a->path || asprintf(&a->name, "%s.XXXXXX", a->path) < 0) {
+        free(a->path);
+        return -1;
+    }
+    a->fd = mkostemp(a->name, O_CLOEXEC);
+    if (a->fd < 0) {
+        aside_fini(a);
+        return -1;
+    }
+    if (take_over(a->fd, a->path) == 0)
+        return 0;
+    aside_remove(a);
+    return -1;
+}
+
+/* -------------------------------------------------------------------------
+ * Writing
+ * ---------------------------------------------------------------------- */
+
+static int write_direct(const char *path, const void *bytes, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return -1;
+    int r = output_all(fd, bytes, len);
     int saved_errno = errno;
     if (close(fd) < 0 && r == 0)
         return -1;
@@ -30,45 +164,65 @@ static int write_to(int fd, const void *bytes, size_t len, bool on_disk)
     return r;
 }
 
-static int write_aside(const char *path, char *aside, const void *bytes, size_t len)
-{
-    int fd = mkostemp(aside, O_CLOEXEC);
-    mode_t mask = umask(0);
-
-    umask(mask);
-    if (fd < 0)
-        return -1;
-    if (fchmod(fd, 0666 & ~mask) == 0 && write_to(fd, bytes, len, true) == 0 &&
-        rename(aside, path) == 0)
-        return 0;
-    int saved_errno = errno;
-    unlink(aside);
-    errno = saved_errno;
-    return -1;
-}
-
-bool replace_is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
 int replace_file(const char *path, const void *bytes, size_t len)
 {
-    struct stat there;
+    struct aside a;
 
     if (replace_is_stdout(path))
         return output_all(STDOUT_FILENO, bytes, len);
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) {
-        int fd = open(path, O_WRONLY | O_CLOEXEC);
-        return fd < 0 ? -1 : write_to(fd, bytes, len, false);
-    }
-    char *aside = malloc(strlen(path) + SUFFIX_LEN);
-    if (!aside)
+    if (is_direct(path))
+        return write_direct(path, bytes, len);
+    if (aside_open(&a, path) < 0)
         return -1;
-    snprintf(aside, strlen(path) + SUFFIX_LEN, "%s.XXXXXX", path);
-    int r = write_aside(path, aside, bytes, len);
-    int saved_errno = errno;
-    free(aside);
-    errno = saved_errno;
-    return r;
+    if (output_all(a.fd, bytes, len) < 0 || fsync(a.fd) < 0)
+        goto fail;
+    int fd = a.fd;
+    a.fd = -1;
+    if (close(fd) < 0 || rename(a.name, a.path) < 0)
+        goto fail;
+    aside_fini(&a);
+    return 0;
+fail:
+    aside_remove(&a);
+    return -1;
+}
+
+/* -------------------------------------------------------------------------
+ * Trying
+ * ---------------------------------------------------------------------- */
+
+static int try_stdout(void)
+{
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+    if (flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
+        return 0;
+    errno = EBADF;
+    return -1;
+}
+
+/* A fifo is not opened: that may wait for its reader. */
+static int try_direct(const char *path)
+{
+    struct stat there;
+
+    if (stat(path, &there) == 0 && S_ISDIR(there.st_mode)) {
+        errno = EISDIR;
+        return -1;
+    }
+    return access(path, W_OK);
+}
+
+int replace_try(const char *path)
+{
+    struct aside a;
+
+    if (replace_is_stdout(path))
+        return try_stdout();
+    if (is_direct(path))
+        return try_direct(path);
+    if (aside_open(&a, path) < 0)
+        return -1;
+    aside_remove(&a);
+    return 0;
 }
