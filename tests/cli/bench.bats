@@ -299,6 +299,39 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     has "$(cat out)" "; 0 errors"
 }
 
+@test "--start-at tells how long is waited, and an interrupt ends the wait" {
+    serve upper 127.0.0.1:0 --quiet
+    in_background "$ADDR" --start-at $(($(date +%s) + 3000))
+    bench_line
+    has "$LINE" "stoa bench: begins in "
+    interrupted
+    has "$(cat out)" "Interrupted before it began: 0 of 64 connections had been made."
+    STOA=$STOA python3 -c '
+import os, pty, sys, time
+pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration", "100ms",
+           "--start-at", str(int(time.time()) + 2)])' "$ADDR" >screen
+    grep -q 'begins in [12] s' screen
+    bench "$ADDR" --conns 1 --duration 50ms --quiet --start-at $(($(date +%s) - 50)) >out
+    has "$(cat out)" "s after --start-at."
+    refused 2 "within a day from now" bench "$ADDR" --start-at 5
+    refused 2 "within a day from now" bench "$ADDR" --start-at "$(date +%s%3N)"
+}
+
+@test "an interrupt while connections are made ends that, with a report" {
+    for load in "--conns 0 --idle 500" "--conns 500" "--conns 0 --slow 500"; do
+        rm -f port
+        wrong_server '
+    c.sendall(c.recv(64).upper())
+    import time
+    time.sleep(3600)' # the others are not accepted
+        in_background "$ADDR" $load --timeout 1h --size 32
+        bench_line
+        has "$LINE" " of 500 connections"
+        interrupted
+        has "$(cat out)" "Interrupted before it began: "
+    done
+}
+
 # --- logs ---------------------------------------------------------------------------
 
 @test "two logs merged are the report of both; compared with itself a log is no worse" {

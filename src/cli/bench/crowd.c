@@ -83,14 +83,14 @@ int crowd_open(struct worker *w)
 {
     unsigned n = w->nidle + w->nslow;
 
-    for (unsigned i = 0; i < n; i++) {
-        while (i - w->ncrowd >= DIALS_AT_ONCE)
+    for (unsigned i = 0; i < n && !run_stopped(); i++) {
+        while (i - w->ncrowd >= DIALS_AT_ONCE && !run_stopped())
             if (stoa_sleep(LOOK_SEC) < 0)
                 return -1;
         if (stoa_go(w->group, i < w->nidle ? silent : slow, w) < 0)
             return -1;
     }
-    while (w->ncrowd < n)
+    while (w->ncrowd < n && !run_stopped())
         if (stoa_sleep(LOOK_SEC) < 0)
             return -1;
     return 0;

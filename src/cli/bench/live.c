@@ -11,12 +11,17 @@
 
 #include "base/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BAR = 20, LINE_ROOM = 320, COLUMNS_USUAL = 80 };
+
+/* In a pipe. */
+static const uint64_t TELL_NS = 1000000000;
 
 static const char AGAIN[] = "\r\033[K";
 
@@ -40,6 +45,56 @@ static void say(struct text *t, const char *text)
     text_add(t, text);
 }
 
+/* A line of so many bytes, over the last one. */
+static void draw(struct live *l, const char *line, size_t len)
+{
+    char buf[LINE_ROOM];
+    struct text t;
+
+    text_init(&t, buf, sizeof(buf));
+    text_add(&t, AGAIN);
+    text_add_bytes(&t, line, len < columns() - 1 ? len : columns() - 1);
+    l->drawn = true;
+    (void)output_all(STDERR_FILENO, t.buf, t.len);
+}
+
+void live_wait(struct live *l, double seconds)
+{
+    char line[LINE_ROOM], when[64];
+    time_t at = (time_t)l->plan->start_at;
+    struct tm local;
+
+    if (l->quiet || l->wait_told)
+        return;
+    strftime(when, sizeof(when), "%F %T %Z", localtime_r(&at, &local));
+    int len =
+        snprintf(line, sizeof(line), "begins in %.0f s, at %s (--start-at)", ceil(seconds), when);
+    l->wait_told = !l->terminal;
+    if (l->terminal)
+        draw(l, line, (size_t)len);
+    else
+        output_say("stoa bench", "%s", line);
+}
+
+void live_connect(struct live *l, uint64_t nmade, uint64_t n)
+{
+    char line[LINE_ROOM], made[NUMBER_ROOM], all[NUMBER_ROOM];
+    uint64_t now_ns = output_now_ns();
+
+    if (l->quiet || nmade >= n)
+        return;
+    int len = snprintf(line, sizeof(line), "%s of %s connections",
+                       number_count(made, (double)nmade), number_count(all, (double)n));
+    if (l->terminal) {
+        draw(l, line, (size_t)len);
+    } else if (l->connect_told == 0) {
+        l->connect_told = now_ns;
+    } else if (now_ns - l->connect_told >= TELL_NS) {
+        output_say("stoa bench", "%s", line);
+        l->connect_told = now_ns;
+    }
+}
+
 void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror)
 {
     double whole = l->plan->duration_sec, since = seconds - l->last_seconds;
@@ -52,7 +107,6 @@ void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror
     l->last_answers = nanswer;
     l->last_seconds = seconds;
     text_init(&t, buf, sizeof(buf));
-    say(&t, AGAIN);
     say(&t, "[");
     for (int i = 0; i < BAR; i++)
         say(&t, i * whole < seconds * BAR ? "#" : " ");
@@ -67,9 +121,7 @@ void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror
     say(&t, number_count(number, (double)nerror));
     say(&t, nerror == 1 ? " error" : " errors");
     say(&t, l->state);
-    l->drawn = true;
-    size_t most = strlen(AGAIN) + columns() - 1;
-    (void)output_all(STDERR_FILENO, t.buf, t.len < most ? t.len : most);
+    draw(l, t.buf, t.len);
 }
 
 static const char *time_or_dash(char *buf, const struct interval *i, uint64_t ns)

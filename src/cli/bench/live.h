@@ -10,6 +10,8 @@ struct live {
     bool quiet;
     bool terminal; /* one line, drawn again and again; else a line for each interval */
     bool drawn;
+    bool wait_told;        /* in a pipe, once */
+    uint64_t connect_told; /* in a pipe, when: nanoseconds */
     uint64_t last_answers; /* as of the last drawing */
     double last_seconds;
     double rate;
@@ -17,6 +19,10 @@ struct live {
 };
 
 void live_start(struct live *l, const struct plan *p, bool quiet);
+
+/* Before the start: it is so long away; so many of n connections have been made. */
+void live_wait(struct live *l, double seconds);
+void live_connect(struct live *l, uint64_t nmade, uint64_t n);
 
 /* So many seconds have passed, so many answers have come, so many things have failed. */
 void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror);

@@ -16,6 +16,7 @@ static const double PART_NS = 1e6; /* ... if they differ by a millisecond */
 static const double BUSY = 0.9;    /* of a processor: the generator is the limit */
 static const double LAG_NS = 1e6;  /* sent so long after it was due, for its own fault */
 static const double AWAY_SEC = 0.1;
+static const double LATE_SEC = 0.1;
 static const double KEPT = 0.99; /* of the rate that was asked for */
 
 __attribute__((format(printf, 2, 3))) static void say(struct notes *n, const char *fmt, ...)
@@ -138,11 +139,23 @@ static void wrong(struct notes *n, const struct outcome *o)
         say(n, "%" PRIu64 " of the silent and slow clients were sent off by the server.", o->ncut);
 }
 
+static void interrupted(struct notes *n, const struct plan *p, const struct outcome *o)
+{
+    char made[NUMBER_ROOM], wanted[NUMBER_ROOM];
+
+    if (o->interrupted && o->begun)
+        say(n, "Interrupted after %.1f s.", o->seconds);
+    else if (o->interrupted)
+        say(n, "Interrupted before it began: %s of %s connections had been made.",
+            number_count(made, (double)o->nconnect), number_count(wanted, plan_connections(p)));
+}
+
 void notes_make(struct notes *n, const struct plan *p, const struct outcome *o)
 {
     n->n = 0;
-    if (o->interrupted)
-        say(n, "Interrupted after %.1f s.", o->seconds);
+    interrupted(n, p, o);
+    if (o->late_sec >= LATE_SEC)
+        say(n, "It began %.1f s after --start-at.", o->late_sec);
     stall(n, p, o);
     parting(n, p, o);
     rate_kept(n, p, o);

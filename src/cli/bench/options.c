@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     CONNS_MAX = 1000000,
@@ -152,8 +153,10 @@ static double start_at(struct argp_state *state, const char *arg)
     double seconds;
     const char *rest = number_scan(arg, &seconds);
 
-    if (!rest || *rest)
-        argp_error(state, "--start-at %s: seconds since 1970 are wanted: $(($(date +%%s) + 10))",
+    if (!rest || *rest || fabs(seconds - (double)time(NULL)) > DURATION_MAX)
+        argp_error(state,
+                   "--start-at %s: seconds since 1970, within a day from now, are wanted: "
+                   "$(($(date +%%s) + 10))",
                    arg);
     return seconds;
 }
@@ -216,6 +219,7 @@ static void check_load(struct argp_state *state, const struct options *o)
         {o->find_max.text && (p->mode == MODE_STREAM || none), "--find-max needs answers"},
         {o->find_max.text && (o->hlog_path || o->html_path),
          "--find-max has many runs: no --hlog, no --html"},
+        {o->find_max.text && p->start_at > 0, "--find-max has many runs: no --start-at"},
         {o->find_max.text && (o->json || o->json_path), "--find-max prints text only"},
         {o->no_verify && o->expect, "--no-verify and --expect exclude each other"},
         {o->answer_len > 0 && !o->no_verify, "--answer-size needs --no-verify"},

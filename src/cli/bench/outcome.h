@@ -22,6 +22,8 @@ struct outcome {
     double busy;     /* the busiest worker's processor time, as a part of a processor */
     double cpu_sec;
     bool interrupted;
+    bool begun;      /* it was not interrupted before */
+    double late_sec; /* so long after --start-at */
 };
 
 struct live;

@@ -32,6 +32,11 @@ double plan_rate_at(const struct plan *p, double seconds)
     return p->rate + (p->rate_end - p->rate) * (part < 1 ? part : 1);
 }
 
+unsigned plan_connections(const struct plan *p)
+{
+    return (p->mode == MODE_CHURN ? 0 : p->nconn) + p->nidle + p->nslow;
+}
+
 const char *plan_mode_name(const struct plan *p)
 {
     static const char *const names[] = {"talk", "stream", "churn"};

@@ -40,6 +40,9 @@ uint64_t plan_due_ns(const struct plan *p, uint64_t n);
 /* The rate that is asked for, so many seconds after the start. */
 double plan_rate_at(const struct plan *p, double seconds);
 
+/* How many connections are made before the start. */
+unsigned plan_connections(const struct plan *p);
+
 /* "closed", "open", ... */
 const char *plan_mode_name(const struct plan *p);
 

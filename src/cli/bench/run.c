@@ -18,11 +18,22 @@ static const struct timespec LOOK = {.tv_nsec = 100000000};
 /* After an interrupt, for answers. */
 #define GRACE_NS ((uint64_t)1000 * 1000 * 1000)
 
+/* Before --start-at, for the connections: silent ones must not wait so long that they are sent off.
+ */
+static const double LEAD_SEC = 5, DIALS_PER_SEC = 5000;
+
+enum { NS_PER_SEC = 1000000000 };
+
 static _Atomic bool stopped;
 
 void run_stop(void)
 {
     atomic_store(&stopped, true);
+}
+
+bool run_stopped(void)
+{
+    return atomic_load(&stopped);
 }
 
 struct watch {
@@ -125,7 +136,8 @@ static void take_rest(struct watch *w)
         sum_add(w->sum, t->now);
     }
     sum_take(w);
-    live_interval(w->live, w->o->series);
+    if (w->o->begun)
+        live_interval(w->live, w->o->series);
 }
 
 static void faults_add(struct outcome *o, const struct tally *t)
@@ -190,7 +202,7 @@ static void gather(struct watch *w)
             least = &k->tally;
     }
     gather_silence(o, least, w->run.start_ns);
-    o->interrupted = atomic_load(&stopped);
+    o->interrupted = run_stopped();
     if (w->run.plan->rate == 0 && o->silence_sec > 0 &&
         series_correct(o->series, hist_value(&o->series->service, 0.5), STALL_NS) < 0)
         w->failed = true;
@@ -215,17 +227,26 @@ static double epoch_sec(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* When it begins: now, or at the agreed time of several machines. */
+/* The agreed time of several machines is waited for, but for the last rest_sec. */
+static void wait_for_start(const struct watch *w, double rest_sec)
+{
+    double left;
+
+    while ((left = w->run.plan->start_at - epoch_sec()) > rest_sec && !run_stopped()) {
+        double step = fmin(left - rest_sec, (double)LOOK.tv_nsec / 1e9);
+        live_wait(w->live, left);
+        nanosleep(&(struct timespec){.tv_nsec = (long)(step * 1e9)}, NULL);
+    }
+}
+
+/* It begins now. */
 static void set_start(struct run *run, struct outcome *o)
 {
     const struct plan *p = run->plan;
-    double left;
 
-    while ((left = p->start_at - epoch_sec()) > 0 && !atomic_load(&stopped)) {
-        double step = fmin(left, (double)LOOK.tv_nsec / 1e9);
-        nanosleep(&(struct timespec){.tv_nsec = (long)(step * 1e9)}, NULL);
-    }
+    o->begun = !run_stopped();
     o->series->epoch_sec = epoch_sec();
+    o->late_sec = p->start_at > 0 ? o->series->epoch_sec - p->start_at : 0;
     run->start_ns = output_now_ns();
     atomic_store(&run->until_ns, run->start_ns + (uint64_t)(p->duration_sec * 1e9));
     atomic_store(&run->give_up_ns,
@@ -237,7 +258,7 @@ static void look_on(struct watch *w)
     while (atomic_load(&w->run.nended) < w->nworker) {
         uint64_t nanswer = 0, nerror = 0;
         nanosleep(&LOOK, NULL);
-        if (atomic_load(&stopped))
+        if (run_stopped())
             end_early(&w->run);
         take_closed(w);
         for (unsigned i = 0; i < w->nworker; i++) {
@@ -280,16 +301,40 @@ static int start_workers(struct watch *w)
     return r;
 }
 
+/* Until a worker has moved, or a moment is over. */
+static void wait_for_move(struct run *run)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LOOK.tv_nsec;
+    until.tv_sec += until.tv_nsec / NS_PER_SEC;
+    until.tv_nsec %= NS_PER_SEC;
+    pthread_cond_clockwait(&run->moved, &run->lock, CLOCK_MONOTONIC, &until);
+}
+
+static uint64_t connected(const struct watch *w)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < w->nworker; i++)
+        n += atomic_load_explicit(&w->workers[i].tally.nconnect, memory_order_relaxed);
+    return n;
+}
+
 /* When all are connected, set the start and let them go; or let them go home. */
 static void open_gate(struct watch *w, bool home)
 {
     struct run *run = &w->run;
 
     pthread_mutex_lock(&run->lock);
-    while (run->nready < w->nworker)
-        pthread_cond_wait(&run->moved, &run->lock);
+    while (run->nready < w->nworker) {
+        wait_for_move(run);
+        live_connect(w->live, connected(w), plan_connections(run->plan));
+    }
+    wait_for_start(w, 0);
     set_start(run, w->o);
-    if (home)
+    if (home || !w->o->begun)
         end_early(run);
     run->open = true;
     pthread_cond_broadcast(&run->moved);
@@ -298,8 +343,10 @@ static void open_gate(struct watch *w, bool home)
 
 static int watch_over(struct watch *w, char *why, size_t size)
 {
+    const struct plan *p = w->run.plan;
     int r = init_workers(w);
 
+    wait_for_start(w, LEAD_SEC + plan_connections(p) / DIALS_PER_SEC);
     if (r == 0)
         r = start_workers(w);
     open_gate(w, r < 0);

@@ -99,6 +99,6 @@ int worker_dial(struct worker *w)
         return -1;
     stoa_settimeout(s, w->plan->timeout_sec);
     hist_add(&w->tally.connect, output_now_ns() - began_ns, 1);
-    w->tally.nconnect++;
+    atomic_fetch_add_explicit(&w->tally.nconnect, 1, memory_order_relaxed);
     return s;
 }

@@ -34,6 +34,7 @@ enum {
 };
 
 static const double LOOK_MOST_SEC = 0.5;
+static const double DIAL_LOOK_SEC = 0.002; /* before the start */
 
 struct stamp {
     uint64_t due_ns; /* 0: closed loop */
@@ -61,7 +62,8 @@ struct conn {
 
 struct talk {
     struct conn *conns;
-    unsigned ndialled; /* conns that have been, before the start */
+    unsigned ndialled; /* conns whose turn has been, before the start ... */
+    unsigned nsettled; /* ... and who are connected, or could not be */
     size_t buffer_len;
     struct stamp *rings;
     uint8_t *buffers;
@@ -412,9 +414,10 @@ static int dial_fiber(void *worker)
     struct worker *w = worker;
     struct talk *t = w->load;
 
-    while (t->ndialled < w->nconn) {
+    while (t->ndialled < w->nconn && !run_stopped()) {
         struct conn *c = &t->conns[t->ndialled++];
         settle(c, worker_dial(w));
+        t->nsettled++;
     }
     return 0;
 }
@@ -453,6 +456,9 @@ static int talk_open(struct worker *w)
                                     .buffer = t->buffers + i * t->buffer_len};
     for (unsigned i = 0; r == 0 && i < w->nconn && i < DIALS_AT_ONCE; i++)
         r = stoa_go(g, dial_fiber, w);
+    while (r == 0 && t->nsettled < w->nconn && !run_stopped())
+        r = stoa_sleep(DIAL_LOOK_SEC);
+    stoa_group_cancel(g);
     stoa_group_join(g);
     return r;
 }

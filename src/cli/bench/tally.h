@@ -50,7 +50,6 @@ struct tally {
     uint64_t nlost;           /* messages without an answer */
     uint64_t nexpired;        /* of them, those that the histograms hold with our patience's end */
     uint64_t sent, came;      /* bytes */
-    uint64_t nconnect;
     uint64_t ncut; /* of the crowd, by the server */
     struct hist connect, lag;
     uint64_t until_ns;
@@ -59,7 +58,7 @@ struct tally {
     uint64_t silence_ns, longest_ns, longest_at_ns;
     uint64_t away_ns; /* this thread did not run at all */
 
-    _Atomic uint64_t nerror, nanswer; /* for whoever looks */
+    _Atomic uint64_t nerror, nanswer, nconnect; /* for whoever looks */
 };
 
 /* 0, or -1: out of memory. */

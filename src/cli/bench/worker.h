@@ -76,6 +76,9 @@ static inline bool worker_goes_on(const struct worker *w, uint64_t now_ns)
 /* When message n of this worker is due. */
 uint64_t worker_due_ns(const struct worker *w, uint64_t n);
 
+/* Has the user asked for the end?  Then nothing is waited for that the start needs. */
+bool run_stopped(void);
+
 /* A connection to the server; -1: it has been counted. */
 int worker_dial(struct worker *w);
 
