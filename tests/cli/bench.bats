@@ -620,6 +620,10 @@ time.sleep(3600)' >port 2>/dev/null 3>&- &
 @test "combinations that make no sense, and values that are none, exit 2" {
     at=127.0.0.1:1
     refused 2 "which address" bench
+    refused 2 "--json r.json: the file is said with =, --json=r.json" bench $at --json r.json
+    refused 2 "--json r.json: the file" bench --merge a --json r.json
+    refused 2 "--json takes its file with =: --json=FILE" bench $at --json report
+    refused 2 "--html and --hlog have one file" bench $at --html r --hlog r
     refused 2 "one address" bench $at $at
     refused 2 "no --rate" bench $at --stream --rate 5
     refused 2 "one message a connection" bench $at --churn --pipeline 2

@@ -172,6 +172,11 @@ static int on_stdout(const struct options *o)
            replace_is_stdout(o->json_path);
 }
 
+static bool same(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
 static void check_logs(struct argp_state *state, const struct options *o)
 {
     const struct {
@@ -187,7 +192,12 @@ static void check_logs(struct argp_state *state, const struct options *o)
         {o->fail_if.text && !o->compare, "--fail-if needs --compare"},
         {o->compare && (o->hlog_path || o->html_path || o->json_path || o->json),
          "--compare prints text only"},
+        {!o->compare && !o->merge && o->nword > 1 && o->json,
+         "one address is wanted; --json takes its file with =: --json=FILE"},
         {!o->compare && !o->merge && o->nword > 1, "one address is wanted"},
+        {same(o->hlog_path, o->html_path), "--html and --hlog have one file"},
+        {same(o->hlog_path, o->json_path), "--hlog and --json have one file"},
+        {same(o->html_path, o->json_path), "--html and --json have one file"},
         {!o->nword, "which address? 127.0.0.1:8081, [::1]:80, unix:/path, udp://:53 ..."},
     };
 
@@ -239,12 +249,24 @@ static void check_load(struct argp_state *state, const struct options *o)
  * The table's other half
  * ---------------------------------------------------------------------- */
 
+/* A file after --json and not with it would be taken for an address, or for a log. */
+static void refuse_apart(struct argp_state *state)
+{
+    const char *word = state->next < state->argc ? state->argv[state->next] : "";
+    const char *end = strrchr(word, '.');
+
+    if (end && strcmp(end, ".json") == 0)
+        argp_error(state, "--json %s: the file is said with =, --json=%s", word, word);
+}
+
 static error_t parse_report(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
 
     switch (key) {
     case KEY_JSON:
+        if (!arg)
+            refuse_apart(state);
         o->json = !arg;
         o->json_path = arg;
         return 0;
