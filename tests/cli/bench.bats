@@ -445,6 +445,35 @@ END
     refused 1 "No such file" bench --compare good.hlog nowhere.hlog
 }
 
+@test "a log of others: another comment first, ends of lines of Windows; and no byte 0" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --rate 2k --hlog good.hlog
+    echo '#[Logged with jHiccup version 2.0.10]' >other.hlog
+    sed '/stoa bench/d; /Intervals/d' good.hlog >>other.hlog
+    sed 's/$/\r/' other.hlog >windows.hlog
+    bench --merge windows.hlog --json=report.json >out
+    holds 'r["answers"] == 500'
+    { cat other.hlog && printf 'lost\0\n' && cat good.hlog; } >zero.hlog
+    refused 1 "zero.hlog:$(($(wc -l <other.hlog) + 1)): a byte is 0" bench --merge zero.hlog
+    head -c 3000 /dev/urandom >chance.hlog
+    refused 1 "chance.hlog:1: this is no log" bench --merge chance.hlog
+    { cat other.hlog && printf '\201\377 garbage\n'; } >garbage.hlog
+    refused 1 "garbage.hlog:$(($(wc -l <other.hlog) + 1)): " bench --compare good.hlog garbage.hlog
+    sed '/^"Start/a #[Errors: -5]' good.hlog >negative.hlog
+    bench --merge negative.hlog --json=report.json >out
+    holds 'r["errors"] == 0'
+}
+
+@test "a log whose name is no name for a terminal" {
+    serve upper 127.0.0.1:0 --quiet
+    measured "$ADDR" --rate 2k --hlog $'\e[2J.hlog'
+    run -0 bench --compare $'\e[2J.hlog' $'\e[2J.hlog'
+    has "$output" 'A \x1b[2J.hlog, B \x1b[2J.hlog'
+    refused 1 'stoa bench: \x07.hlog: No such file' bench --merge $'\a.hlog'
+    echo nothing >$'\a.hlog'
+    refused 1 'stoa bench: \x07.hlog:1: this is no log' bench --merge $'\a.hlog'
+}
+
 @test "a log whose times are none is refused, and harms nobody" {
     serve upper 127.0.0.1:0 --quiet
     measured "$ADDR" --rate 2k --hlog good.hlog

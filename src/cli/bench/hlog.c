@@ -12,6 +12,8 @@
 #include "cli/bench/codec.h"
 #include "cli/bench/replace.h"
 
+#include "base/limits.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -25,6 +27,7 @@ enum { LOG_MAX = 256 << 20, FIELDS = 4 };
 
 /* In a line: a nanosecond in milliseconds, and more than the seconds since 1970. */
 static const double NUMBER_LEAST = 1e-6, NUMBER_MOST = 1e15;
+static const uint64_t COUNT_MOST = (uint64_t)1 << 50; /* and of errors */
 
 static const char ENDING[] = "#[Intervals: ";
 static const char ERRORS[] = "#[Errors: ";
@@ -105,7 +108,9 @@ struct reader {
 
 static int fail(const struct reader *r, const char *what)
 {
-    snprintf(r->why, r->size, "%s:%zu: %s", r->path, r->line, what);
+    char name[REPLACE_NAME_ROOM];
+
+    snprintf(r->why, r->size, "%s:%zu: %s", replace_name(name, r->path), r->line, what);
     return -1;
 }
 
@@ -125,16 +130,24 @@ static bool begins(const char *line, const char *with)
     return strncmp(line, with, strlen(with)) == 0;
 }
 
+/* Of a log that is not trusted: sums of them stay numbers. */
+static uint64_t count(const char *text)
+{
+    unsigned long long n = *text == '-' ? 0 : strtoull(text, NULL, 10);
+
+    return n < COUNT_MOST ? n : COUNT_MOST;
+}
+
 static void comment(struct reader *r, const char *line)
 {
     if (begins(line, "#[stoa bench "))
         r->ours = true;
     else if (begins(line, ERRORS))
-        r->nerror = strtoull(line + strlen(ERRORS), NULL, 10);
+        r->nerror = count(line + strlen(ERRORS));
     else if (begins(line, UNANSWERED))
-        r->nunanswered = strtoull(line + strlen(UNANSWERED), NULL, 10);
+        r->nunanswered = count(line + strlen(UNANSWERED));
     else if (begins(line, ENDING))
-        r->ending = (size_t)strtoull(line + strlen(ENDING), NULL, 10) + 1;
+        r->ending = (size_t)count(line + strlen(ENDING)) + 1;
     else if (begins(line, BASE) || begins(line, START))
         r->series->epoch_sec = fmin(fmax(strtod(strchr(line, ' '), NULL), 0), NUMBER_MOST);
 }
@@ -154,7 +167,7 @@ static int interval(struct reader *r, char *line, bool service)
 {
     char *field[FIELDS];
     double start_sec, len_sec, max_ms;
-    const char *why;
+    const char *why = "";
     struct hist *to = service ? &r->service : &r->response;
 
     for (int i = 0; i < FIELDS; i++) {
@@ -168,8 +181,9 @@ static int interval(struct reader *r, char *line, bool service)
         return fail(r, "a start, a length or a maximum is no number");
     hist_clear(to);
     if (codec_read(to, field[3], strlen(field[3]), &why) < 0) {
-        snprintf(r->why, r->size, "%s:%zu: a histogram cannot be read: %s", r->path, r->line, why);
-        return -1;
+        char what[SENTENCE_MAX];
+        snprintf(what, sizeof(what), "a histogram cannot be read: %s", why);
+        return fail(r, what);
     }
     if (service)
         return take(r, &r->service);
@@ -196,19 +210,46 @@ static int read_line(struct reader *r, char *line)
     return 0;
 }
 
+/* Among the comments that a log begins with: jHiccup, for one, has a line of its own before. */
+static int read_version(const struct reader *r, const char *text)
+{
+    static const char VERSION[] = "#[Histogram log format version ";
+
+    while (*text == '#' && !begins(text, VERSION)) {
+        const char *end = strchr(text, '\n');
+        text = end ? end + 1 : "";
+    }
+    if (!begins(text, VERSION))
+        return fail(r, "this is no log of HdrHistogram");
+    return begins(text + strlen(VERSION), "1.") ? 0
+                                                : fail(r, "the log is of another version than 1.x");
+}
+
+/* A 0 would be taken for the end, and what follows it for not there. */
+static int refuse_zeros(struct reader *r, const char *text, size_t len)
+{
+    const char *zero = memchr(text, '\0', len);
+
+    if (!zero)
+        return 0;
+    for (const char *c = text; c < zero; c++)
+        r->line += *c == '\n';
+    return fail(r, "a byte is 0: this is no text");
+}
+
 static int read_text(struct reader *r, char *text, size_t len)
 {
     char *line;
 
-    if (!begins(text, "#[Histogram log format version 1."))
-        return fail(r, begins(text, "#[Histogram log format version ")
-                           ? "the log is of another version than 1.x"
-                           : "this is no log of HdrHistogram");
+    if (read_version(r, text) < 0 || refuse_zeros(r, text, len) < 0)
+        return -1;
     if (text[len - 1] != '\n')
         return fail(r, "the log is cut: its last line has no end");
-    for (; (line = strsep(&text, "\n")) != NULL; r->line++)
+    for (; (line = strsep(&text, "\n")) != NULL; r->line++) {
+        line[strcspn(line, "\r")] = '\0'; /* of Windows */
         if (read_line(r, line) < 0)
             return -1;
+    }
     if (take(r, NULL) < 0)
         return -1;
     if (r->ours && r->ending != r->series->n + 1)
@@ -253,7 +294,8 @@ struct series *hlog_read(const char *path, char *why, size_t size)
     struct series *s = NULL;
 
     if (!text || !r) {
-        snprintf(why, size, "%s: %s", path, strerror(text ? ENOMEM : errno));
+        char name[REPLACE_NAME_ROOM];
+        snprintf(why, size, "%s: %s", replace_name(name, path), strerror(text ? ENOMEM : errno));
         goto end;
     }
     *r = (struct reader){.path = path, .line = 1, .why = why, .size = size};

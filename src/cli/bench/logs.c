@@ -3,6 +3,7 @@
 
 #include "cli/bench/hlog.h"
 #include "cli/bench/number.h"
+#include "cli/bench/replace.h"
 #include "cli/bench/report.h"
 #include "cli/bench/write.h"
 #include "cli/exitcode.h"
@@ -91,13 +92,15 @@ static int judge(const struct goal *g, struct comparison *of, const struct serie
 static int compare(const struct options *o, const struct series *a, const struct series *b)
 {
     struct comparison *of = compare_make(a, b);
+    char name_a[REPLACE_NAME_ROOM], name_b[REPLACE_NAME_ROOM];
     int code = CODE_OK;
 
     if (!of) {
         output_say(WHO, "out of memory");
         return CODE_FAILED;
     }
-    printf("A %s, B %s: response\n\n", o->words[0], o->words[1]);
+    printf("A %s, B %s: response\n\n", replace_name(name_a, o->words[0]),
+           replace_name(name_b, o->words[1]));
     show_all(of, a, b);
     if (a->nerror + b->nerror > 0)
         printf("    %-8s %12ju %12ju\n", "errors", (uintmax_t)a->nerror, (uintmax_t)b->nerror);
@@ -131,7 +134,7 @@ static struct series *merged(const struct options *o)
         struct series *next = read_log(o->words[i]);
         if (!next || series_merge(all, next) < 0) {
             if (next)
-                output_say(WHO, "%s: out of memory", o->words[i]);
+                output_say(WHO, "out of memory");
             series_free(all);
             all = NULL;
         }

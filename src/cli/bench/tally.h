@@ -50,7 +50,7 @@ struct tally {
     uint64_t nlost;           /* messages without an answer */
     uint64_t nexpired;        /* of them, those that the histograms hold with our patience's end */
     uint64_t sent, came;      /* bytes */
-    uint64_t ncut; /* of the crowd, by the server */
+    uint64_t ncut;            /* of the crowd, by the server */
     struct hist connect, lag;
     uint64_t until_ns;
     uint64_t last_ns;     /* when the last answer came, or was given up */
