@@ -107,8 +107,8 @@ def round_at(build, words, port):
     os.close(begins)
     for c in counts:
         if len(c) > 2:
-            print(f'# lost {float(c[2]) - since:+.3f} s from the signal, the first of {c[1]}: {c[3]}',
-                  end='')
+            print(f'# lost {float(c[2]) - since:+.3f} s from the signal, '
+                  f'the first of {c[1]}: {c[3]}', end='')
     return sum(int(c[0]) for c in counts), sum(int(c[1]) for c in counts), took, code
 
 
