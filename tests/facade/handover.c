@@ -264,6 +264,15 @@ TEST(a_program_that_has_taken_over_hands_over)
  * When it fails
  * ---------------------------------------------------------------------- */
 
+/* Wait until it serves: before, there is nothing to hand over. */
+static void serves(const struct old *s)
+{
+    int conn = dial_and_say(s->at.c, "a");
+
+    hear(conn, 'a');
+    EXPECT_OK(stoa_close(conn));
+}
+
 /* The program does not come to serve: an error, and the old one serves on. */
 static void fails(const struct old *s, char *const argv[], double seconds, int error,
                   const char *why)
@@ -272,9 +281,7 @@ static void fails(const struct old *s, char *const argv[], double seconds, int e
     EXPECT_SAID(argv[0]);
     EXPECT_SAID(why);
     EXPECT_EQ(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left of it */
-    int conn = dial_and_say(s->at.c, "a");
-    hear(conn, 'a');
-    EXPECT_OK(stoa_close(conn));
+    serves(s);
 }
 
 TEST(a_program_that_fails_changes_nothing)
@@ -292,6 +299,7 @@ TEST(a_program_that_fails_changes_nothing)
     EXPECT_ERR(stoa_hand_over(early, 1), EINVAL);
     EXPECT_SAID("this process has no listener");
     old_start(&s, TCP4);
+    serves(&s);
     fails(&s, absent, 30, ENOENT, "No such file");
     fails(&s, unknown, 30, ENOENT, "No such file");
     fails(&s, folder, 30, EACCES, "Permission denied");
@@ -322,6 +330,7 @@ TEST(a_script_may_have_many_words)
     for (int i = 1; i <= WORDS; i++)
         words[i] = (char *)"word";
     old_start(&s, TCP4);
+    serves(&s);
     fails(&s, words, 30, ECHILD, "it ended with status 7 before it served");
     EXPECT_OK(unlink(path));
     EXPECT_OK(stoa_let_go());
@@ -349,9 +358,7 @@ TEST(one_at_a_time_and_a_stop_ends_it)
     int error = ECHILD, status = 0;
 
     old_start(&s, TCP4);
-    int conn = dial_and_say(s.at.c, "a");
-    hear(conn, 'a');
-    EXPECT_OK(stoa_close(conn));
+    serves(&s);
     EXPECT_EQ(pthread_create(&thread, NULL, hand_over_late, NULL), 0);
     while (error == ECHILD) /* until the thread is first */
         error = stoa_hand_over(early, 30) < 0 ? errno : 0;
@@ -388,9 +395,7 @@ TEST(a_stop_just_before_it_serves_ends_it)
     pthread_sigmask(SIG_BLOCK, &term, NULL);
     old_start(&s, TCP4);
     pthread_sigmask(SIG_UNBLOCK, &term, NULL); /* this thread takes it, before it hears the word */
-    int conn = dial_and_say(s.at.c, "a"); /* it serves: before, there is nothing to hand over */
-    hear(conn, 'a');
-    EXPECT_OK(stoa_close(conn));
+    serves(&s);
     EXPECT_ERR(stoa_hand_over(just, 30), ECANCELED);
     EXPECT_SAID("this process is to stop");
     old_join(&s);
