@@ -1,7 +1,7 @@
 /* sanitize.h - what AddressSanitizer, ThreadSanitizer and Valgrind must be told of stacks.
  *
- * Only fiber.c and stack.c include it.  Without these tools every function here is empty,
- * but for Valgrind's, which are a few instructions a fiber's life.
+ * Only fiber.c and stack.c tell them; others look at SANITIZE_*.  Without these tools every
+ * function here is empty, but for Valgrind's, which are a few instructions a fiber's life.
  */
 #ifndef STOA_FIBER_SANITIZE_H
 #define STOA_FIBER_SANITIZE_H

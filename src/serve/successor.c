@@ -17,6 +17,7 @@
 #include "serve/successor.h"
 
 #include "backend/loop.h"
+#include "fiber/sanitize.h"
 #include "net/inherit.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,8 +119,22 @@ static int environment_make(struct environment *e, const struct bequest *list, i
 }
 
 /* -------------------------------------------------------------------------
- * In the new process, which has our memory
+ * In the new process, which has our memory.  What changes anything asks the kernel itself:
+ * ThreadSanitizer keeps its account of handlers and descriptors in that memory, for us.
  * ---------------------------------------------------------------------- */
+
+#if defined(SANITIZE_THREAD)
+/* It takes clone(2) for a fork(2), and would forget all threads of ours but this one. */
+extern __typeof__(clone) __clone;
+#define CLONE __clone
+#else
+#define CLONE clone
+#endif
+
+enum {
+    SIGNALS_LEN = (NSIG + 6) / 8, /* bytes of the kernel's signal set */
+    ACTION_WORDS = 8,             /* more than its struct sigaction has, on any machine */
+};
 
 struct start {
     char *const *argv;
@@ -133,13 +149,13 @@ struct start {
 /* Our handlers are not to run here. */
 static void signals_default(void)
 {
+    static const unsigned long by_default[ACTION_WORDS];
+
     for (int sig = 1; sig < NSIG; sig++) {
         struct sigaction now;
 
-        if (sigaction(sig, NULL, &now) < 0 || now.sa_handler == SIG_IGN)
-            continue;
-        now = (struct sigaction){.sa_handler = SIG_DFL};
-        sigaction(sig, &now, NULL);
+        if (sigaction(sig, NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            syscall(SYS_rt_sigaction, sig, by_default, NULL, SIGNALS_LEN);
     }
 }
 
@@ -159,13 +175,12 @@ static void pid_write(char *variable)
 /* To their places; first out of one another's way.  -1 with errno. */
 static int descriptors_move(struct start *s)
 {
-    int r = 0;
+    int r = 0, above = INHERIT_FIRST + s->n + 1;
 
     for (int i = 0; r >= 0 && i <= s->n; i++)
-        r = s->high[i] =
-            fcntl(i < s->n ? s->list[i].fd : s->told, F_DUPFD_CLOEXEC, INHERIT_FIRST + s->n + 1);
+        r = s->high[i] = fcntl(i < s->n ? s->list[i].fd : s->told, F_DUPFD_CLOEXEC, above);
     for (int i = 0; r >= 0 && i <= s->n; i++)
-        r = dup2(s->high[i], INHERIT_FIRST + i);
+        r = (int)syscall(SYS_dup3, s->high[i], INHERIT_FIRST + i, 0);
     return r;
 }
 
@@ -182,7 +197,7 @@ static int become(void *arg)
         execvpe(s->argv[0], s->argv, s->env.list);
     }
     s->error = errno;
-    _exit(127);
+    return 127;
 }
 
 /* -------------------------------------------------------------------------
@@ -205,7 +220,7 @@ static pid_t clone_start(struct start *s)
         return -ENOMEM;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = clone(become, stack + len, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
+    pid = CLONE(become, stack + len, CLONE_VM | CLONE_VFORK | SIGCHLD, s);
     if (pid < 0)
         s->error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
