@@ -1,19 +1,18 @@
 """cases_whole.py - a healthy machine, one that tells less, and questions that have no answer.
 
 These have no row in the table: nothing is wrong."""
-import ctypes
 import errno
 import json
 import os
 import platform
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import threading
 
 from cases_ports import time_wait
+from refuse import NUMBERS, refuse_netlink
 from room import CASES, Skip, case, listen
 
 
@@ -46,29 +45,15 @@ def healthy(room):
         thread.join()
 
 
-def no_netlink():
-    """A seccomp filter: there is no socket of that family."""
-    number = {'x86_64': 41, 'aarch64': 198}[platform.machine()]
-    allow, refuse = 0x7fff0000, 0x00050000 | 97
-    code = b''.join(struct.pack('HBBI', *i) for i in (
-        (0x20, 0, 0, 0), (0x15, 0, 3, number), (0x20, 0, 0, 16), (0x15, 0, 1, socket.AF_NETLINK),
-        (0x06, 0, 0, refuse), (0x06, 0, 0, allow)))
-    room = ctypes.create_string_buffer(code)
-    program = struct.pack('HxxxxxxP', 6, ctypes.addressof(room))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
-        raise OSError(ctypes.get_errno(), 'no seccomp')
-
-
 @case('')
 def no_sock_diag(room):
-    if platform.machine() not in ('x86_64', 'aarch64'):
+    if platform.machine() not in NUMBERS:
         raise Skip('no number for the system call')
     pid = room.server()
-    room.expect('port-held', rf'\(pid {pid}, .*it listens', ':8081', preexec_fn=no_netlink)
-    _, out, _ = room.run(':8081', code=10, preexec_fn=no_netlink)
+    room.expect('port-held', rf'\(pid {pid}, .*it listens', ':8081', preexec_fn=refuse_netlink)
+    _, out, _ = room.run(':8081', code=10, preexec_fn=refuse_netlink)
     assert 'sock_diag is refused: drops and queue limits are hidden' in out, out
-    events = room.findings(preexec_fn=no_netlink)
+    events = room.findings(preexec_fn=refuse_netlink)
     assert events[-1]['source'] == '/proc/net' and len(events) == 1, events
 
 

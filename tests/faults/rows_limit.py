@@ -1,5 +1,4 @@
 """rows_limit.py - too little of something: 9, 18, 27, 32, 34."""
-import ctypes
 import glob
 import os
 import platform
@@ -8,12 +7,12 @@ import resource
 import select
 import shlex
 import shutil
-import struct
 import subprocess
 import time
 
 from client import ask, close_all, crowd, time_of
 from net import have
+from refuse import NUMBERS, refuse_io_uring
 from row import Skip, row
 
 MIB = 1 << 20
@@ -135,25 +134,13 @@ def little_memory(at):
     return alive and good and len(took) == 2000, f'{word}, {len(took):,} of 2,000 answered'
 
 
-def no_io_uring():
-    """A seccomp filter: io_uring_setup(2) is not permitted."""
-    allow, refuse = 0x7fff0000, 0x00050000 | 1
-    code = b''.join(struct.pack('HBBI', *i) for i in (
-        (0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, refuse), (0x06, 0, 0, allow)))
-    room_ = ctypes.create_string_buffer(code)
-    program = struct.pack('HxxxxxxP', 4, ctypes.addressof(room_))
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
-        raise OSError(ctypes.get_errno(), 'no seccomp')
-
-
 @row(32, 'io_uring refused', '0 fatal: it falls back')
 def no_ring(at):
-    if platform.machine() not in ('x86_64', 'aarch64'):
+    if platform.machine() not in NUMBERS:
         raise Skip('no number for the system call')
     if 'uring' in at.command:
         raise Skip('it is asked for by name')
-    server = at.start(before=no_io_uring, env={'STOA_BACKEND': ''})
+    server = at.start(before=refuse_io_uring, env={'STOA_BACKEND': ''})
     good = server.answers()
     return good, 'serves' if good else 'does not serve'
 
