@@ -1,12 +1,13 @@
 #!/bin/sh
 # check.sh [STEP...] - what a commit must pass beside ./x test; called by ./x check.
 #
-# Steps: format shell manual clang lint fuzz asan tsan portable aarch64 valgrind reproducible;
-# all of them when none is named.  The single ones go to build-check/*.tap, the test suite's
-# other builds have their own logs, and count.py adds all up.
+# Steps: format shell manual clang lint fuzz asan tsan portable aarch64 valgrind refused
+# reproducible; all of them when none is named.  The single ones go to build-check/*.tap, the test
+# suite's other builds have their own logs, and count.py adds all up.
 set -eu
 cd "$(dirname "$0")/.."
-steps=${*:-format shell manual clang lint fuzz asan tsan portable aarch64 valgrind reproducible}
+steps=${*:-format shell manual clang lint fuzz asan tsan portable aarch64 valgrind refused \
+    reproducible}
 taps=build-check
 logs=
 mkdir -p $taps
@@ -133,13 +134,21 @@ step_aarch64() {
     how=
 }
 
-step_valgrind() {
+# What ./x test has built, once more by one of the setups of tests/meson.build.
+once_more() {
+    setup=$1
+    shift
     ./x build
-    rm -f build/meson-logs/testlog-valgrind.json
-    meson test -C build --no-rebuild --print-errorlogs --setup valgrind \
-        --suite unit --suite facade </dev/null || :
-    logs="$logs build/meson-logs/testlog-valgrind.json"
+    echo "check: the tests under the setup $setup"
+    rm -f "build/meson-logs/testlog-$setup.json"
+    meson test -C build --no-rebuild --print-errorlogs --setup "$setup" "$@" </dev/null || :
+    logs="$logs build/meson-logs/testlog-$setup.json"
 }
+
+step_valgrind() { once_more valgrind --suite unit --suite facade; }
+
+# Where the kernel refuses io_uring the same programs do the same.
+step_refused() { once_more refused --suite unit --suite contract --suite facade --suite cli; }
 
 step_reproducible() { try reproducible tests/reproducible.sh || :; }
 

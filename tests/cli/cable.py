@@ -17,9 +17,10 @@ import subprocess
 import sys
 import time
 
+from backends import backends
+
 NEAR, FAR = '10.213.0.1', '10.213.0.2'
 CLIENTS = 40
-BACKENDS = ['epoll', 'uring']
 TCP_RTO_MAX_MS = 44
 
 CLIENT = '''
@@ -91,7 +92,7 @@ def last_left(server, since):
 def inside(build):
     """In a namespace of our own."""
     other, far = other_namespace()
-    servers = {backend: serve(build, backend) for backend in BACKENDS}
+    servers = {backend: serve(build, backend) for backend in backends(build + '/src/cli/stoa')}
     client = subprocess.Popen(
         [*far, sys.executable, '-c', CLIENT, str(CLIENTS), *(at for _, at in servers.values())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

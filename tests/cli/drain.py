@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 
+from backends import backends
+
 CLIENTS = 4
 VARIANTS = [['--workers', '1'], ['--workers', '4'], ['--max-conns', '2'], ['--processes', '3'],
             ['--processes', '2', '--workers', '2', '--max-conns', '3']]
@@ -113,7 +115,8 @@ def round_at(build, words, port):
 
 
 def main(build, rounds='3'):
-    cases = [(backend, words) for backend in ('epoll', 'uring') for words in VARIANTS]
+    cases = [(backend, words) for backend in backends(build + '/src/cli/stoa')
+             for words in VARIANTS]
     print(f'TAP version 13\n1..{len(cases)}')
     failed = 0
     for i, (backend, words) in enumerate(cases, 1):

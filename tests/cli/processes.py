@@ -16,11 +16,12 @@ import tempfile
 import time
 import traceback
 
+from backends import backends
+
 # A sanitizer would make an exit of a crash.
 CRASHES = {name: os.environ.get(name, '') + ':handle_segv=0'
            for name in ('ASAN_OPTIONS', 'TSAN_OPTIONS', 'UBSAN_OPTIONS')}
 PATIENCE = 60
-BACKENDS = ['epoll', 'uring']
 QUICK_MS = 1000
 
 
@@ -346,19 +347,20 @@ def given(build):
 
 
 def main(build):
+    there = backends(build + '/src/cli/stoa')
     with tempfile.TemporaryDirectory() as folder:
         path = f'unix:{folder}/socket'
         tests = [(f'{backend}, {at[:4]}: who waits in the queue of a process killed by {sig.name} '
                   'is served, the others notice nothing', replaced, at, backend, sig)
-                 for backend in BACKENDS
+                 for backend in there
                  for at, sig in [('127.0.0.1:0', signal.SIGKILL), ('127.0.0.1:0', signal.SIGSEGV),
                                  (path, signal.SIGKILL)]]
         tests += [(f'{backend}, {at[:4]}: without the supervisor nobody serves', no_orphans, at,
-                   backend) for backend in BACKENDS for at in ('127.0.0.1:0', path)]
+                   backend) for backend in there for at in ('127.0.0.1:0', path)]
         tests += [(f'{backend}: who is in the queue when the supervisor dies is served',
-                   queue_of_an_orphan, backend) for backend in BACKENDS]
+                   queue_of_an_orphan, backend) for backend in there]
         tests += [(f'{backend}: a crash during a stop loses nobody in the queue', crash_in_stop,
-                   backend) for backend in BACKENDS]
+                   backend) for backend in there]
         tests += [(f'a second {sig.name} ends all at once', second_signal, sig, 128 + sig)
                   for sig in (signal.SIGTERM, signal.SIGINT)]
         tests += [

@@ -19,10 +19,11 @@ import tempfile
 import time
 import traceback
 
+from backends import backends
+
 # AddressSanitizer's words about stacks that it does not know.
 SANITIZER = re.compile(rb'==\d+==WARNING|False positive error|For details see')
 PATIENCE = 60
-BACKENDS = ['epoll', 'uring']
 KINDS = [[], ['--processes', '3']]
 TOOL = ''
 
@@ -466,14 +467,15 @@ def bad_notify_socket():
 def main(build):
     global TOOL
     TOOL = os.path.abspath(build + '/src/cli/stoa')
+    there = backends(TOOL)
     named = [(kind, 'processes, ' if kind else '') for kind in KINDS]
     tests = [(f'{backend}, {words}{at[:4]}: nobody in a queue is lost', queue, backend, at, kind)
-             for backend in BACKENDS for kind, words in named
+             for backend in there for kind, words in named
              for at in ('127.0.0.1:0', 'unix:{folder}/socket')]
     tests += [(f'{backend}, {words}old connections live on across four', generations, backend, kind)
-              for backend in BACKENDS for kind, words in named]
+              for backend in there for kind, words in named]
     tests += [(f'{backend}, {words}SIGTERM ends what is left', stop_after, backend, kind)
-              for backend in BACKENDS for kind, words in named]
+              for backend in there for kind, words in named]
     for kind, words in named:
         tests += [
             (f'{words}a path is the new one\'s', path, kind),
