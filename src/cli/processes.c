@@ -53,6 +53,7 @@ static const uint64_t LOOK_NS = 20000000; /* between two looks whether a queue i
 
 enum {
     PAUSE_DOUBLINGS = 6,
+    LET_GO_AGAIN_MS = 50,
     QUICK_IN_STOP = 2, /* then a process that is to empty its queue has been tried enough */
 };
 
@@ -94,18 +95,25 @@ static void listener_closes(struct process *p)
  * ---------------------------------------------------------------------- */
 
 /* The first pipe ends.  In the second there is a byte, which nobody takes, so that all see it; its
- * end alone says nothing: when the supervisor dies, each empties its own queue. */
+ * end alone says nothing: when the supervisor dies, each empties its own queue.
+ *
+ * A process that has just been started may not serve yet when the byte comes, and who serves later
+ * does not know of a stoa_let_go(): so it is told again and again. */
 static void *await_end(void *arg)
 {
     const struct supervisor *s = arg;
     struct pollfd ends[] = {{.fd = s->held, .events = POLLIN}, {.fd = s->told, .events = POLLIN}};
+    int wait_ms = -1;
 
     while (!ends[0].revents) {
-        if (poll(ends, 2, -1) < 0 || !ends[1].revents)
+        if (poll(ends, 2, wait_ms) < 0)
             continue;
         if (ends[1].revents & POLLIN)
+            wait_ms = LET_GO_AGAIN_MS;
+        if (ends[1].revents)
+            ends[1] = (struct pollfd){.fd = -1};
+        if (wait_ms >= 0)
             stoa_let_go();
-        ends[1] = (struct pollfd){.fd = -1};
     }
     stoa_stop();
     return NULL;

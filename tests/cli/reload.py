@@ -436,6 +436,24 @@ def activated_path(kind):
             assert os.path.exists(name)
 
 
+def begun_late():
+    """Processes of which some do not serve yet: they have one processor, and are stopped at once.
+    When they go on they are to let go, and do.  Of 16 one is late in a quarter of the rounds."""
+    start = ('taskset', '-c', str(min(os.sched_getaffinity(0))))
+    for _ in range(6):
+        with Server('unix:{folder}/socket', '--processes', '16', start=start) as server:
+            pid = server.process.pid
+            with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+                children = list(map(int, file.read().split()))
+            for child in children:
+                os.kill(child, signal.SIGSTOP)
+            pid = server.reload()
+            for child in children:
+                os.kill(child, signal.SIGCONT)
+            assert server.ended() == 0
+            end(pid)
+
+
 def control(kind):
     """Its paths are handed over, too: they are there all the time, and removed in the end."""
     with Server('127.0.0.1:0', '--control', '{folder}/control', *kind) as server:
@@ -490,6 +508,7 @@ def main(build):
         ]
     tests += [
         ('one that has taken over drains its queue', own_again),
+        ('processes that do not serve yet let go', begun_late),
         ('--next-free is not asked again', next_free),
         ('the file is looked up anew', other_file),
         ('commands of exec have nothing of it', commands),
