@@ -159,6 +159,16 @@ IN_ONE_PIECE void set_running(struct sched *s, struct fiber *f)
     __atomic_store_n(&s->running, f, __ATOMIC_RELAXED);
 }
 
+/* f, which has just left the queue, is next. */
+IN_ONE_PIECE void begin_run(struct sched *s, struct fiber *f)
+{
+    __atomic_store_n(&s->nrun, s->nrun + 1, __ATOMIC_RELAXED);
+    s->nready--;
+    s->budget--;
+    f->state = FIBER_RUNNING;
+    set_running(s, f);
+}
+
 /* Who is next: the first ready fiber, or the thread's own stack. */
 IN_ONE_PIECE struct fiber *take_next(struct sched *s)
 {
@@ -168,11 +178,8 @@ IN_ONE_PIECE struct fiber *take_next(struct sched *s)
     }
     struct fiber *f = *slot(s, 0);
 
-    __atomic_store_n(&s->first_ready, s->first_ready + 1, __ATOMIC_RELAXED);
-    s->nready--;
-    s->budget--;
-    f->state = FIBER_RUNNING;
-    set_running(s, f);
+    s->first_ready++;
+    begin_run(s, f);
     fetch_ahead(s);
     return f;
 }
@@ -205,7 +212,7 @@ struct run sched_look(const struct sched *s)
 {
     return (struct run){
         .fiber = __atomic_load_n(&s->running, __ATOMIC_RELAXED),
-        .nth = __atomic_load_n(&s->first_ready, __ATOMIC_RELAXED),
+        .nth = __atomic_load_n(&s->nrun, __ATOMIC_RELAXED),
     };
 }
 
@@ -238,6 +245,27 @@ void fiber_yield(void)
 
     if (next != f)
         switch_to(f->sched, f, next);
+    errno = saved;
+}
+
+void fiber_yield_to_newest(void)
+{
+    struct fiber *f = running_here("fiber_yield_to_newest: not on a fiber");
+    struct sched *s = f->sched;
+    int saved = errno;
+
+    if (s->budget == 0 || s->nready == 0) {
+        fiber_yield();
+        return;
+    }
+    struct fiber *newest = *slot(s, s->nready - 1);
+
+    begin_run(s, newest);
+    s->first_ready--;
+    s->nready++;
+    *slot(s, 0) = f;
+    f->state = FIBER_READY;
+    switch_to(s, f, newest);
     errno = saved;
 }
 

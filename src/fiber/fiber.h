@@ -82,8 +82,9 @@ struct fiber {
 struct sched {
     struct fiber **ready; /* a ring with room for all that are alive; run in this order */
     size_t ready_room;    /* a power of 2 */
-    size_t first_ready;   /* counts on and on; its slot is its lowest bits; see sched_look() */
+    size_t first_ready;   /* its slot is its lowest bits */
     size_t nready;
+    size_t nrun;           /* how many runs there have been; see sched_look() */
     struct fiber *running; /* NULL between fibers; see sched_look() */
     struct fiber *left;    /* whose stack was left last; if dead, who arrives gives it back */
     size_t budget;         /* how many more this fiber_run() may run */
@@ -130,6 +131,9 @@ void fiber_park(void);
 
 /* Let the others that are ready run first. */
 void fiber_yield(void);
+
+/* Let the one that became ready last run first, and no other. */
+void fiber_yield_to_newest(void);
 
 /* A parked fiber may go on: it runs when those before it have. */
 void fiber_ready(struct fiber *f);

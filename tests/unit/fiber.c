@@ -80,6 +80,44 @@ TEST(a_fiber_that_yields_goes_behind_the_others)
     finish();
 }
 
+static void start_two(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        go(yield_between, i == 0 ? "bB" : "cC");
+        write_record('(');
+        fiber_yield_to_newest();
+        write_record(')');
+    }
+    fiber_yield_to_newest();
+    write_record('.');
+}
+
+TEST(a_fiber_that_yields_to_the_newest_is_next_itself)
+{
+    start_record();
+    go(start_two, NULL);
+    go(write_arg, "x");
+    struct run before = sched_look(&sched);
+
+    EXPECT_EQ(fiber_run(&sched, 100), 11);
+    EXPECT_STR(record, "(b)(c)C.xB");
+    EXPECT_EQ(sched_look(&sched).nth - before.nth, 11);
+    finish();
+}
+
+/* With a budget of 1 nobody else may run; the caller's turn is over all the same. */
+TEST(a_yield_to_the_newest_keeps_the_budget)
+{
+    start_record();
+    go(start_two, NULL);
+    EXPECT_EQ(fiber_run(&sched, 1), 1);
+    EXPECT_STR(record, "(");
+    EXPECT_EQ(fiber_run(&sched, 100), 9);
+    EXPECT_STR(record, "(b)(c)C.B");
+    finish();
+}
+
 TEST(a_run_ends_after_its_budget_even_while_fibers_are_ready)
 {
     start_record();
