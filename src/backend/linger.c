@@ -8,11 +8,18 @@
  * Everything else is closed at once, which is the common case: a server's handler has
  * usually read to the end.
  *
+ * A peer who does not read can lose by a close, too.  The kernel asks him for room at gaps that
+ * double, as long as he answers; but of a closed socket only until the gap would be
+ * RTO_MAX_CLOSED_MS, and then throws away what he has yet to get.  Where that is so already, the
+ * socket is kept open until he reads again, LINGER_LATE_NS at most.  A served connection is there
+ * when ten seconds have been without room: its gaps are short (serve/limits.c), but they count.
+ *
  * One thread does it for the process.  It starts with the first such socket and ends
  * with the last.  At exit(3) the process waits for it, LINGER_EXIT_NS at most: like a
  * stdio buffer, what has been sent is not lost because main() returned.
  *
- * Sources: RFC 1122 4.2.2.13, RFC 9112 9.6, RFC 2525 2.17; tcp(7) for SIOCOUTQ.
+ * Sources: RFC 1122 4.2.2.13, RFC 9112 9.6, RFC 2525 2.17; tcp(7) for SIOCOUTQ; tcp_probe_timer()
+ * of Linux 6.18.
  */
 #include "backend/linger.h"
 
@@ -23,6 +30,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -31,13 +39,14 @@
 #include <unistd.h>
 
 #define EVENTS      64
-#define LOOK_MS     100  /* how often deadlines are looked at */
+#define LOOK_MS     100  /* how often deadlines, and those who read late, are looked at */
 #define DRAIN_LEN   2048 /* on a fiber's stack */
 #define DRAIN_TIMES 16   /* then others have their turn: a flood must not hold anybody up */
 
 struct goodbye {
     struct list link;
     int fd;
+    bool late;          /* the peer has not read for long, which alone is waited for */
     uint64_t silent_ns; /* closed when nothing has come by then */
     uint64_t until_ns;  /* closed then in any case */
     uint64_t left;      /* bytes we are willing to throw away */
@@ -47,6 +56,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t ended;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static struct list goodbyes; /* under lock, as all below */
+static unsigned nlate;
 static bool running;
 static int epoll_fd = -1;
 
@@ -64,6 +74,24 @@ static bool must_linger(int fd)
         return false;
     /* What was sent on a UNIX socket is with the peer already. */
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family != AF_UNIX;
+}
+
+/* Would the kernel give the peer up, if we closed now, at its next look for room? */
+static bool is_given_up(int fd)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    int unsent = 0;
+
+    if (ioctl(fd, SIOCOUTQ, &unsent) < 0 || unsent == 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_unacked > 0)
+        return false;
+    return (uint64_t)info.tcpi_rto << info.tcpi_backoff >= (uint64_t)RTO_MAX_CLOSED_MS * 1000;
+}
+
+static void set_gap_max(int fd, int ms)
+{
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &ms, sizeof(ms));
 }
 
 /* Throw input away.  true: the peer has ended too, or enough is enough. */
@@ -90,26 +118,49 @@ static void end_goodbye(struct goodbye *g)
 {
     list_remove(&g->link);
     epoll_ctl(epoll_fd, EPOLL_CTL_DEL, g->fd, NULL);
+    if (g->late) {
+        set_gap_max(g->fd, RTO_MAX_CLOSED_MS);
+        nlate--;
+    }
     close(g->fd);
     free(g);
+}
+
+/* The peer has nothing more to say.  Keep the socket, if he would lose what he has yet to get. */
+static void keep_or_end(struct goodbye *g, uint64_t now)
+{
+    if (nlate == LINGER_LATE_MAX || !is_given_up(g->fd)) {
+        end_goodbye(g);
+        return;
+    }
+    nlate++;
+    g->late = true;
+    g->until_ns = now + LINGER_LATE_NS;
+    set_gap_max(g->fd, RTO_MAX_SERVED_MS); /* lest one lost word of room be two minutes' wait */
+    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, g->fd, NULL); /* it would tell of his end without end */
 }
 
 static void listen_to(struct goodbye *g, uint64_t now)
 {
     if (drain(g->fd, &g->left))
-        end_goodbye(g);
+        keep_or_end(g, now);
     else
         g->silent_ns = now + LINGER_SILENCE_NS;
 }
 
-static void end_overdue(uint64_t now)
+static void look_at(struct goodbye *g, uint64_t now)
+{
+    if (g->late && (now >= g->until_ns || !is_given_up(g->fd)))
+        end_goodbye(g);
+    else if (!g->late && (now >= g->silent_ns || now >= g->until_ns))
+        keep_or_end(g, now);
+}
+
+static void look_at_all(uint64_t now)
 {
     for (struct list *n = goodbyes.next, *next; n != &goodbyes; n = next) {
-        struct goodbye *g = CONTAINER(n, struct goodbye, link);
-
         next = n->next;
-        if (now >= g->silent_ns || now >= g->until_ns)
-            end_goodbye(g);
+        look_at(CONTAINER(n, struct goodbye, link), now);
     }
 }
 
@@ -129,7 +180,7 @@ static void *run(void *arg)
         for (int i = 0; i < n; i++)
             listen_to(e[i].data.ptr, now);
         if (now - looked >= (uint64_t)LOOK_MS * 1000000) {
-            end_overdue(now);
+            look_at_all(now);
             looked = now;
         }
     }
@@ -201,6 +252,7 @@ static void in_child(void)
         close(epoll_fd);
     epoll_fd = -1;
     running = false;
+    nlate = 0;
 }
 
 static void begin(void)
@@ -276,6 +328,6 @@ void linger_close(int fd)
         return;
     }
     pthread_once(&once, begin);
-    if (drain(fd, &left) || hand_over(fd, left) < 0)
+    if ((drain(fd, &left) && !is_given_up(fd)) || hand_over(fd, left) < 0)
         close(fd);
 }

@@ -92,6 +92,12 @@
 #define LINGER_EXIT_NS    ((uint64_t)2 * 1000 * 1000 * 1000)
 #define LINGER_BYTES      ((uint64_t)64 << 20)
 
+/* And of peers who have not read for long so many are waited for, and so long: that is how long
+ * Linux waits, at the least, for others.  stoa_serve() leaves 64 descriptors to what else there is
+ * (serve/run.c); these take half of them. */
+#define LINGER_LATE_NS  ((uint64_t)120 * 1000 * 1000 * 1000)
+#define LINGER_LATE_MAX 32
+
 /* A served connection's data is sent again after so long at most, so that 15 times are 18 s; and
  * once it is closed after Linux' own most again. */
 #define RTO_MAX_SERVED_MS 1200

@@ -301,12 +301,15 @@ uint64_t sock_until(int s)
     return op.until_ns;
 }
 
-/* What close(2) may be for this socket. */
+/* What close(2) may be for this socket.  After the peer's end nothing more is to be heard, but he
+ * may have yet to read, which matters for a served one (linger.c). */
 static enum backend_close way_to_close(struct stoa_sock *so)
 {
+    bool ended = atomic_load(&so->ended) && !atomic_load(&so->served);
+
     if (life_is_shared(&so->b))
         return CLOSE_SHARED;
-    if (so->b.type == SOCK_DGRAM || atomic_load(&so->listening) || atomic_load(&so->ended))
+    if (so->b.type == SOCK_DGRAM || atomic_load(&so->listening) || ended)
         return CLOSE_PLAIN;
     return CLOSE_POLITE;
 }

@@ -20,7 +20,8 @@
  * of an hour in all.  Gaps of 1.2 s at most make that 18 s; so only a kernel that knows
  * TCP_RTO_MAX_MS does it.  TCP_USER_TIMEOUT does not serve: with 20 s it was seen to end a live
  * peer who had not read for 20 s, and an idle one whose keep-alive probe was lost, once (Linux
- * 6.18; tcp_probe_timer() and tcp_keepalive_timer() say so).
+ * 6.18; tcp_probe_timer() and tcp_keepalive_timer() say so).  What short gaps would cost a live one
+ * who reads late: backend/linger.c.
  *
  * Source: tcp(7); <linux/tcp.h>, for the glibc's struct tcp_info ends before the counts.
  */
