@@ -26,7 +26,7 @@
 #include <string.h>
 
 enum {
-    BUFFER_LEAST = 512,
+    CACHE_LINE = 64,
     BUFFER_MOST = 64 << 10,
     DATAGRAM_MOST = 64 << 10,
     SURELY_FITS = 8 << 10, /* bytes under way that no socket's buffer is too small for */
@@ -41,10 +41,11 @@ struct stamp {
     uint64_t sent_ns;
 };
 
+/* Two lines of the cache: with a thousand of them, each is a miss. */
 struct conn {
-    int s; /* -1: not connected */
+    _Alignas(CACHE_LINE) int s; /* -1: not connected */
+    unsigned number;            /* among all of the run */
     struct worker *w;
-    unsigned number; /* among all of the run */
     size_t ask_at;   /* places in the script: of the next byte to be sent ... */
     size_t want_at;  /* ... and to come */
     size_t unsent;   /* bytes of messages that are under way */
@@ -58,7 +59,10 @@ struct conn {
     bool late;          /* an answer has not come in time: the connection was shut down */
     struct stamp *ring; /* of pipeline */
     uint8_t *buffer;
+    struct stamp only; /* the ring, where that is 1 */
 };
+
+_Static_assert(sizeof(struct conn) == 2 * CACHE_LINE, "two lines");
 
 struct talk {
     struct conn *conns;
@@ -69,7 +73,7 @@ struct talk {
     uint8_t *buffers;
 };
 
-/* The stamp of the i-th message under way, or of the next one. */
+/* The stamp of the i-th message under way, or of the next one; i is pipeline at most. */
 static struct stamp *stamp(const struct conn *c, unsigned i)
 {
     unsigned at = c->oldest + i, len = c->w->plan->pipeline;
@@ -80,7 +84,7 @@ static struct stamp *stamp(const struct conn *c, unsigned i)
 /* The first n are not under way any more. */
 static void forget(struct conn *c, unsigned n)
 {
-    c->oldest = (unsigned)(stamp(c, n % c->w->plan->pipeline) - c->ring);
+    c->oldest = (unsigned)(stamp(c, n) - c->ring);
     c->flight -= n;
     c->w->npending -= n;
 }
@@ -233,9 +237,13 @@ static int take(struct conn *c, size_t len, uint64_t now_ns)
     if (check(c, len) < 0)
         return -1;
     c->part += len;
-    if (c->part >= p->script.answer_len) {
-        answered(c, (unsigned)(c->part / p->script.answer_len), now_ns);
-        c->part %= p->script.answer_len;
+    if (c->part == p->script.answer_len) { /* as ever but with pipelines; and divisions are slow */
+        c->part = 0;
+        answered(c, 1, now_ns);
+    } else if (c->part > p->script.answer_len) {
+        size_t n = c->part / p->script.answer_len;
+        c->part -= n * p->script.answer_len;
+        answered(c, (unsigned)n, now_ns);
     }
     if (p->rate > 0 ? c->nwaiting > 0 : worker_goes_on(c->w, now_ns))
         ask(c, now_ns);
@@ -426,13 +434,11 @@ static int dial_fiber(void *worker)
  * there is more; or as many as are worth a call. */
 static size_t buffer_len(const struct plan *p)
 {
-    size_t len = BUFFER_LEAST, wanted = p->script.answer_len * p->pipeline;
+    size_t wanted = p->script.answer_len * p->pipeline;
 
     if (p->datagram)
         return DATAGRAM_MOST;
-    while (len <= wanted && len < BUFFER_MOST)
-        len *= 2;
-    return len;
+    return wanted < BUFFER_MOST ? (wanted / CACHE_LINE + 1) * CACHE_LINE : BUFFER_MOST;
 }
 
 static int talk_open(struct worker *w)
@@ -444,15 +450,16 @@ static int talk_open(struct worker *w)
     if (!t || !g)
         return -1;
     t->buffer_len = buffer_len(w->plan);
-    t->conns = calloc(w->nconn + 1, sizeof(*t->conns));
-    t->rings = calloc((size_t)w->nconn * pipeline + 1, sizeof(*t->rings));
-    t->buffers = malloc(w->nconn * t->buffer_len + 1);
+    t->conns = aligned_alloc(CACHE_LINE, (w->nconn + 1) * sizeof(*t->conns));
+    t->rings = calloc(pipeline > 1 ? (size_t)w->nconn * pipeline : 1, sizeof(*t->rings));
+    t->buffers = aligned_alloc(CACHE_LINE, (w->nconn + 1) * t->buffer_len);
     int r = t->conns && t->rings && t->buffers ? 0 : -1;
-    for (unsigned i = 0; r == 0 && i < w->nconn; i++)
+    for (unsigned i = 0; t->conns && i < w->nconn; i++)
         t->conns[i] = (struct conn){.s = -1,
                                     .w = w,
                                     .number = i * w->plan->nworker + w->index,
-                                    .ring = t->rings + (size_t)i * pipeline,
+                                    .ring = pipeline > 1 ? t->rings + (size_t)i * pipeline
+                                                         : &t->conns[i].only,
                                     .buffer = t->buffers + i * t->buffer_len};
     for (unsigned i = 0; r == 0 && i < w->nconn && i < DIALS_AT_ONCE; i++)
         r = stoa_go(g, dial_fiber, w);
