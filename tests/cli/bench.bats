@@ -211,6 +211,35 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     has "$(tr '\r' '\n' <screen)" "answers in"
 }
 
+@test "on a terminal sentences are broken at its width, and the wait for answers is told" {
+    wrong_server '
+    clients = globals().setdefault("clients", [])
+    clients.append(c)
+    if len(clients) == 1:
+        c.sendall(c.recv(64).upper())'
+    STOA=$STOA python3 -c '
+import fcntl, os, struct, subprocess, sys, termios
+near, far = os.openpty()
+fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 60, 0, 0))
+p = subprocess.Popen([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--size", "32",
+                      "--rate", "40", "--duration", "300ms", "--timeout", "3s"],
+                     stdin=far, stdout=far, stderr=far)
+os.close(far)
+said = b""
+try:
+    while got := os.read(near, 65536):
+        said += got
+except OSError:
+    pass
+p.wait()
+sys.stdout.buffer.write(said)' "$ADDR" >screen
+    grep -q '] for answers: [0-3] of 3 s' screen
+    grep -q 'messages have no answer' screen
+    sed '1,/the generator:/d' screen | tr -d '\r' >notes
+    grep -q '^The rate was not reached' notes
+    run ! grep -q '.\{61\}' notes
+}
+
 @test "a full disk keeps the old report, and is told" {
     [ -c /dev/full ] || skip "no /dev/full"
     serve upper 127.0.0.1:0 --quiet

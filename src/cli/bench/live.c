@@ -2,7 +2,8 @@
  *
  *     [########            ] 4 of 10 s  213,004/s  0 errors  p50 231 us  p99 1.10 ms  max 3.2 ms
  *
- * Times are the last interval's; the rate, of the last tenth of a second or so.
+ * Times are the last interval's; the rate, of the last tenth of a second or so.  After the run,
+ * while answers are still waited for: "for answers: 3 of 10 s".
  */
 #include "cli/bench/live.h"
 
@@ -110,10 +111,10 @@ void live_draw(struct live *l, double seconds, uint64_t nanswer, uint64_t nerror
     say(&t, "[");
     for (int i = 0; i < BAR; i++)
         say(&t, i * whole < seconds * BAR ? "#" : " ");
-    say(&t, "] ");
-    text_add_number(&t, (uint64_t)(seconds < whole ? seconds : whole));
+    say(&t, seconds <= whole ? "] " : "] for answers: ");
+    text_add_number(&t, (uint64_t)(seconds <= whole ? seconds : seconds - whole));
     say(&t, " of ");
-    text_add_number(&t, (uint64_t)(whole + 0.5));
+    text_add_number(&t, (uint64_t)ceil(seconds <= whole ? whole : l->plan->timeout_sec));
     say(&t, " s  ");
     say(&t, number_count(number, l->rate));
     say(&t, "/s");

@@ -6,7 +6,6 @@
 #include "cli/bench/number.h"
 #include "cli/bench/report.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -126,17 +125,20 @@ static void generator(struct notes *n, const struct plan *p, const struct outcom
 
 static void wrong(struct notes *n, const struct outcome *o)
 {
+    char lost[NUMBER_ROOM], cut[NUMBER_ROOM];
+
     if (*o->wrong)
         say(n, "The server answered wrongly, the first time so: %s.", o->wrong);
     if (*o->first)
         say(n, "The first failure: %s.", o->first);
     if (o->nlost > 0)
-        say(n, "%" PRIu64 " messages have no answer.%s", o->nlost,
+        say(n, "%s messages have no answer.%s", number_count(lost, (double)o->nlost),
             o->nexpired > 0 ? " Those that were waited for to the end stand in the percentiles "
                               "with the time until then, the least they would have taken."
                             : "");
     if (o->ncut > 0)
-        say(n, "%" PRIu64 " of the silent and slow clients were sent off by the server.", o->ncut);
+        say(n, "%s of the silent and slow clients were sent off by the server.",
+            number_count(cut, (double)o->ncut));
 }
 
 static void interrupted(struct notes *n, const struct plan *p, const struct outcome *o)

@@ -1,6 +1,7 @@
 /* bench/report_text.c - a run on a screen of text. */
 #include "cli/bench/number.h"
 #include "cli/bench/report.h"
+#include "cli/page.h"
 
 #include <inttypes.h>
 
@@ -121,11 +122,30 @@ static void foot(FILE *f, const struct report *r)
                 number_count(a, r->plan->nidle), number_count(b, r->plan->nslow),
                 number_count(c, (double)o->ncut));
     fprintf(f, "    the generator: %.0f %% of a processor", o->busy * 100);
-    if (o->nanswer > 0)
+    if (r->plan->rate > 0)
+        fprintf(f, ", its waits included");
+    else if (o->nanswer > 0)
         fprintf(f, ", %.2f us for an answer", o->cpu_sec * 1e6 / (double)o->nanswer);
     if (o->lag->count)
         fprintf(f, ", p99 of lag %s", number_time(a, (double)hist_value(o->lag, 0.99)));
     fprintf(f, "\n");
+}
+
+/* Sentences: in a pipe a line each, on a terminal paragraphs of its width. */
+static void notes(FILE *f, const struct notes *n)
+{
+    char buf[NOTE_LEN * 2];
+    struct page p;
+
+    for (unsigned i = 0; i < n->n; i++) {
+        page_init(&p, buf, sizeof(buf));
+        if (p.rows == 0) {
+            fprintf(f, "%s%s\n", i == 0 ? "\n" : "", n->text[i]);
+            continue;
+        }
+        page_paragraph(&p, "", 0, n->text[i]);
+        fprintf(f, "\n%s", buf);
+    }
 }
 
 void report_text(const struct report *r, FILE *f)
@@ -139,6 +159,5 @@ void report_text(const struct report *r, FILE *f)
     faults(f, o);
     if (r->plan)
         foot(f, r);
-    for (unsigned i = 0; i < r->notes.n; i++)
-        fprintf(f, "%s%s\n", i == 0 ? "\n" : "", r->notes.text[i]);
+    notes(f, &r->notes);
 }
