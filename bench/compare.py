@@ -27,7 +27,7 @@ the machine was unquiet: take more rounds.
 A peer that is not there, or cannot do a scenario, is left out with a word.
 
 Exit code: 0 measured (and within --limit, if given); 1 stoa or a raw_* failed, answered wrongly
-or is over --limit; 2 usage.
+or is over --limit; 2 usage; 130 interrupted.
 """
 
 import argparse
@@ -37,6 +37,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import report
@@ -278,21 +279,40 @@ def possible(names):
     for name in names:
         need = SCENARIOS[name].conns + SPARE_FDS
         if most != resource.RLIM_INFINITY and need > most:
-            print(f"compare.py: {name} is left out: it needs {need:,} descriptors, and ulimit -n "
-                  f"allows {most:,}", file=sys.stderr)
+            say(f"{name} is left out: it needs {need:,} descriptors, and ulimit -n allows "
+                f"{most:,}")
         else:
             yield name
 
 
+def say(text):
+    print(f"compare.py: {text}", file=sys.stderr, flush=True)
+
+
+def say_plan(args, names, taking_part):
+    rounds = f"{args.rounds} round{'s' * (args.rounds > 1)} of {args.duration:g} s"
+    say(f"{', '.join(names)}: {len(taking_part)} servers, {rounds} for each")
+
+
+def say_end(args, table, began):
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    say(f"{len(table)} rows in {minutes} min {seconds} s"
+        + ("; one short round is rough: without --quick there are more, and longer"
+           if args.quick else ""))
+
+
 def run(args):
     """Measure all; returns the rows."""
-    build = tools(args)
+    build, began = tools(args), time.monotonic()
     taking_part, missing = chosen(args, build)
     for name in missing:
-        print(f"compare.py: {name} is left out: it is not there, or did not build",
-              file=sys.stderr)
+        say(f"{name} is left out: it is not there, or did not build")
+    names = list(possible(args.scenario))
+    say_plan(args, names, taking_part)
     table, measured = [], []
-    for name in possible(args.scenario):
+    for name in names:
+        if sys.stderr.isatty():
+            say(f"{name}: {SCENARIOS[name].what} ...")
         rows = summary(name, taking_part, *measure(args, name, taking_part))
         table += rows
         measured.append(name)
@@ -301,6 +321,7 @@ def run(args):
     if args.markdown:
         report.write(args.markdown, table, taking_part, missing,
                      {name: SCENARIOS[name] for name in measured}, args)
+    say_end(args, table, began)
     return table
 
 
@@ -309,15 +330,17 @@ def main():
     try:
         table = run(args)
     except (Failure, OSError, subprocess.SubprocessError) as failure:
-        print(f"compare.py: {failure}", file=sys.stderr)
+        say(failure)
         return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
     if args.json:
         print(json.dumps({"summary": table}))
     over = [r for r in table if args.limit and r["server"].startswith("stoa")
             and r["ratio"] > args.limit]
     for r in over:
-        print(f"compare.py: {r['scenario']}: {r['server']} is at {r['ratio']:.3f}, "
-              f"over {args.limit}", file=sys.stderr)
+        say(f"{r['scenario']}: {r['server']} is at {r['ratio']:.3f}, over {args.limit}")
     return 1 if over else 0
 
 
