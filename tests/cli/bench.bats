@@ -681,6 +681,8 @@ time.sleep(3600)' >port 2>/dev/null 3>&- &
     refused 2 "--json r.json: the file is said with =, --json=r.json" bench $at --json r.json
     refused 2 "--json r.json: the file" bench --merge a --json r.json
     refused 2 "--json takes its file with =: --json=FILE" bench $at --json report
+    refused 2 "--html: the name of a file is empty" bench $at --html=
+    refused 2 "--json: the name of a file is empty" bench $at --json=
     refused 2 "--html and --hlog have one file" bench $at --html r --hlog r
     refused 2 "one address" bench $at $at
     refused 2 "no --rate" bench $at --stream --rate 5

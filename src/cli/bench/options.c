@@ -249,6 +249,13 @@ static void check_load(struct argp_state *state, const struct options *o)
  * The table's other half
  * ---------------------------------------------------------------------- */
 
+static const char *file(struct argp_state *state, const char *option, const char *arg)
+{
+    if (arg && !*arg)
+        argp_error(state, "%s: the name of a file is empty", option);
+    return arg;
+}
+
 /* A file after --json and not with it would be taken for an address, or for a log. */
 static void refuse_apart(struct argp_state *state)
 {
@@ -268,13 +275,13 @@ static error_t parse_report(int key, char *arg, struct argp_state *state)
         if (!arg)
             refuse_apart(state);
         o->json = !arg;
-        o->json_path = arg;
+        o->json_path = file(state, "--json", arg);
         return 0;
     case KEY_HLOG:
-        o->hlog_path = arg;
+        o->hlog_path = file(state, "--hlog", arg);
         return 0;
     case KEY_HTML:
-        o->html_path = arg;
+        o->html_path = file(state, "--html", arg);
         return 0;
     case 'q':
         o->quiet = true;
