@@ -152,9 +152,14 @@ static void generator(FILE *f, const struct report *r)
 
     fprintf(f, "<h2>The generator</h2>\n<table>\n");
     snprintf(text, sizeof(text), "%.0f %%", o->busy * 100);
-    pair(f, "processor time of the busiest worker", text);
-    snprintf(text, sizeof(text), "%.2f us", o->nanswer ? o->cpu_sec * 1e6 / (double)o->nanswer : 0);
-    pair(f, "processor time for an answer", text);
+    pair(f,
+         r->plan->rate > 0 ? "processor time of the busiest worker, its waits included"
+                           : "processor time of the busiest worker",
+         text);
+    if (r->plan->rate == 0 && o->nanswer > 0) {
+        snprintf(text, sizeof(text), "%.2f us", o->cpu_sec * 1e6 / (double)o->nanswer);
+        pair(f, "processor time for an answer", text);
+    }
     if (o->lag->count)
         pair(f, "p99 of schedule lag", number_time(number, (double)hist_value(o->lag, 0.99)));
     if (o->connect->count)

@@ -12,7 +12,7 @@ enum {
     WIDTH = 720,
     HEIGHT = 260,
     LEFT = 76,
-    RIGHT = 16,
+    RIGHT = 30, /* half a label of "p99.9999" */
     TOP = 30,
     BOTTOM = 30,
     NAME_STEP = 130,
