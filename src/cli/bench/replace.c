@@ -21,6 +21,8 @@
 
 enum { LINKS_MAX = 40 }; /* as many as the kernel follows */
 
+static const char SUFFIX[] = ".XXXXXX";
+
 bool replace_is_stdout(const char *path)
 {
     return path && (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0);
@@ -131,18 +133,20 @@ static void aside_remove(struct aside *a)
 static int aside_open(struct aside *a, const char *path)
 {
     *a = (struct aside){.path = target(path), .fd = -1};
-    if (!a->path || asprintf(&a->name, "%s.XXXXXX", a->path) < 0) {
-        free(a->path);
-        return -1;
-    }
+    size_t room = a->path ? strlen(a->path) + sizeof(SUFFIX) : 0;
+    a->name = room > 0 ? malloc(room) : NULL;
+    if (!a->name)
+        goto fail;
+    snprintf(a->name, room, "%s%s", a->path, SUFFIX);
     a->fd = mkostemp(a->name, O_CLOEXEC);
-    if (a->fd < 0) {
-        aside_fini(a);
-        return -1;
-    }
+    if (a->fd < 0)
+        goto fail;
     if (take_over(a->fd, a->path) == 0)
         return 0;
     aside_remove(a);
+    return -1;
+fail:
+    aside_fini(a);
     return -1;
 }
 
