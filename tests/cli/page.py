@@ -2,7 +2,7 @@
 """page.py - the page of `stoa bench --html`, looked at in a browser.
 
 It must be one file that asks for nothing else and forbids scripts, and show its figures, its
-three plots with lines that can be seen on the screen, and the environment; and what came from
+four plots with what can be seen on the screen, and the environment; and what came from
 outside, an address, must not become markup.
 
     page.py BUILD
@@ -105,7 +105,7 @@ def figures(_, seen):
 
 
 def plots(_, seen):
-    if seen.count('<svg') != 3:
+    if seen.count('<svg') != 4:
         raise Failure(f'{seen.count("<svg")} plots')
     if 'NaN' in seen or 'inf' in re.sub(r'[a-z]*info[a-z]*', '', seen):
         raise Failure('a plot has a place that is no number')
@@ -113,6 +113,13 @@ def plots(_, seen):
         for x, y in re.findall(r'[ML]([\d.-]+) ([\d.-]+)', path):
             if not (0 <= float(x) <= 720 and 0 <= float(y) <= 260):
                 raise Failure(f'a line leaves its frame at {x} {y}')
+    fields = re.findall(r'<rect [^>]*x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" '
+                        r'height="([\d.]+)" fill-opacity="([\d.]+)"', seen)
+    if len(fields) < 3 or max(float(f[4]) for f in fields) != 1:
+        raise Failure(f'{len(fields)} fields of all responses, and none is the darkest')
+    for x, y, width, height, _ in (map(float, f) for f in fields):
+        if not (0 <= x and x + width <= 720 and 0 <= y and y + height <= 260):
+            raise Failure(f'a field leaves its frame at {x} {y}')
 
 
 def drawn(picture):

@@ -1,8 +1,9 @@
 /* bench/report_html.c - a run as one page that needs nothing else: no script, no other file.
  *
  * The sentences first, then the figures, then the plots: percentiles by their nines, for
- * that is where servers differ, and rate and times by the second.
+ * that is where servers differ, rate and times by the second, and when which times were.
  */
+#include "cli/bench/heat.h"
 #include "cli/bench/number.h"
 #include "cli/bench/report.h"
 #include "cli/bench/svg.h"
@@ -30,7 +31,8 @@ static const char STYLE[] =
     "svg .end{text-anchor:end}svg .middle{text-anchor:middle}"
     ".grid{stroke:var(--faint);fill:none}.line{fill:none;stroke-width:1.8}"
     "path.line0{stroke:var(--c0)}path.line1{stroke:var(--c1)}path.line2{stroke:var(--c2)}"
-    "circle.line0,svg text.line0{fill:var(--c0)}circle.line1,svg text.line1{fill:var(--c1)}"
+    "circle.line0,rect.line0,svg text.line0{fill:var(--c0)}"
+    "circle.line1,svg text.line1{fill:var(--c1)}"
     "circle.line2,svg text.line2{fill:var(--c2)}"
     "circle.many{fill-opacity:0}";
 
@@ -309,6 +311,25 @@ static void time_plot(FILE *f, const struct series *series, struct svg_point *po
     svg_end(&s);
 }
 
+static void heat_plot(FILE *f, const struct series *series)
+{
+    double labels[TIME_LABELS + 1];
+    struct svg s = {
+        .f = f,
+        .title = "Responses by time and value",
+        .x = {0, series_seconds(series), false, seconds_label},
+        .y = time_axis((double)hist_value(&series->response, 0), (double)series->response.max)};
+
+    fprintf(f, "<h2>All responses</h2>\n");
+    svg_begin(&s, labels, time_labels(labels, s.x.most));
+    int r = heat_draw(&s, series);
+    svg_end(&s);
+    fprintf(f, "<p>%s</p>\n",
+            r < 0 ? "There was no memory for them."
+                  : "The darker a field, the more messages took so long then, by the logarithm: "
+                    "the faintest is one message.");
+}
+
 static void interval_table(FILE *f, const struct series *s)
 {
     char n[NUMBER_ROOM], a[NUMBER_ROOM], b[NUMBER_ROOM], c[NUMBER_ROOM];
@@ -336,6 +357,7 @@ void report_html(const struct report *r, FILE *f)
         percentile_plot(f, s);
         rate_plot(f, r, point);
         time_plot(f, s, point);
+        heat_plot(f, s);
         interval_table(f, s);
     }
     if (r->plan) {

@@ -116,6 +116,16 @@ void svg_line(struct svg *s, const char *name, const struct svg_point *points, s
                     name, s->y.label(label, points[i].y));
 }
 
+void svg_field(struct svg *s, struct svg_point from, struct svg_point to, double dark)
+{
+    double x = x_of(s, from.x), y = y_of(s, to.y);
+
+    fprintf(s->f,
+            "<rect class=\"line0\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
+            "fill-opacity=\"%.2f\"/>\n",
+            x, y, x_of(s, to.x) - x, y_of(s, from.y) - y, dark);
+}
+
 void svg_end(struct svg *s)
 {
     fprintf(s->f, "</svg>\n");

@@ -1,4 +1,5 @@
-/* bench/svg.h - lines in a frame with two axes, as SVG.  Knows nothing of what they show. */
+/* bench/svg.h - lines and fields in a frame with two axes, as SVG.  Knows nothing of what they
+ * show. */
 #ifndef STOA_CLI_BENCH_SVG_H
 #define STOA_CLI_BENCH_SVG_H
 
@@ -28,6 +29,9 @@ void svg_begin(struct svg *s, const double *xs, size_t n);
 
 /* A line through points, with what it is; a point below the frame's least is left out. */
 void svg_line(struct svg *s, const char *name, const struct svg_point *points, size_t n);
+
+/* A field from one corner to the other, so dark: 0 .. 1. */
+void svg_field(struct svg *s, struct svg_point from, struct svg_point to, double dark);
 
 void svg_end(struct svg *s);
 
