@@ -89,10 +89,10 @@ def last_left(server, since):
     return gone, time.monotonic() - since, reasons
 
 
-def inside(build):
+def inside(build, names):
     """In a namespace of our own."""
     other, far = other_namespace()
-    servers = {backend: serve(build, backend) for backend in backends(build + '/src/cli/stoa')}
+    servers = {backend: serve(build, backend) for backend in names}
     client = subprocess.Popen(
         [*far, sys.executable, '-c', CLIENT, str(CLIENTS), *(at for _, at in servers.values())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -129,15 +129,15 @@ def what_is_missing():
     return None
 
 
-def main(build, *where):
-    if where:
-        return inside(build)
+def main(build, *inside_with):
+    if inside_with:
+        return inside(build, inside_with)
     missing = what_is_missing()
     if missing:
         print(f'TAP version 13\n1..1\nok 1 - a cut cable is noticed # SKIP {missing}')
         return 77
     return subprocess.run(['unshare', '--map-root-user', '--net', sys.executable, __file__, build,
-                           'inside']).returncode
+                           *backends(build + '/src/cli/stoa')]).returncode
 
 
 sys.exit(main(*sys.argv[1:]))
