@@ -10,8 +10,15 @@
 
 enum { ALL = sizeof(struct stoa_options), NEWER = ALL + 64 };
 
+/* GCC must not see how small it is.  (clang does not look.) */
+#if __has_attribute(noipa)
+#define UNSEEN __attribute__((noipa))
+#else
+#define UNSEEN __attribute__((noinline))
+#endif
+
 /* A struct of so many bytes, all 0 but its size. */
-__attribute__((noipa)) static struct stoa_options *of_size(size_t size)
+UNSEEN static struct stoa_options *of_size(size_t size)
 {
     struct stoa_options *o = calloc(1, size > sizeof(size_t) ? size : sizeof(size_t));
 
