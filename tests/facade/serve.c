@@ -335,6 +335,50 @@ static void leave(int conn, void *arg)
     (void)arg;
 }
 
+/* How many clients have begun; and had, when the first one's turn came again. */
+struct crowd {
+    atomic_int began, meanwhile;
+};
+
+/* All but the first wait for their client. */
+static void counts_the_crowd(int conn, void *arg)
+{
+    struct crowd *crowd = arg;
+    char c;
+
+    if (atomic_fetch_add(&crowd->began, 1) > 0) {
+        EXPECT_EQ(stoa_recv(conn, &c, 1, 0), 0);
+        return;
+    }
+    stoa_yield();
+    atomic_store(&crowd->meanwhile, atomic_load(&crowd->began));
+}
+
+TEST(a_crowd_in_the_queue_lets_others_have_their_turn)
+{
+    enum { CROWD = 120 };
+    struct crowd crowd = {0};
+    struct server s = {.handler = counts_the_crowd, .arg = &crowd};
+    struct stoa_addr a;
+    struct text own;
+    int c[CROWD];
+
+    s.o = (struct stoa_options){.size = sizeof(s.o), .count = CROWD, .workers = 1};
+    s.listener = stoa_announce("127.0.0.1:0", NULL);
+    EXPECT_OK(stoa_getsockname(s.listener, &a));
+    stoa_addr_text(&a, own.c, sizeof(own.c));
+    for (int i = 0; i < CROWD; i++)
+        EXPECT_OK(c[i] = stoa_dial(own.c, NULL));
+    EXPECT_EQ(pthread_create(&s.thread, NULL, serve_on_thread_on, &s), 0);
+    while (atomic_load(&crowd.meanwhile) == 0)
+        sched_yield();
+    for (int i = 0; i < CROWD; i++)
+        EXPECT_OK(stoa_close(c[i]));
+    server_join(&s);
+    EXPECT_EQ(crowd.began, CROWD);
+    EXPECT_LT(crowd.meanwhile, CROWD / 2);
+}
+
 static void *serve_on_two(void *arg)
 {
     struct stoa_options o = {.size = sizeof(o), .workers = 2, .count = 0};
