@@ -251,9 +251,9 @@ static void see_pressure(struct limits *l)
 /* When the first of those who have just come is due. */
 static uint64_t fresh_due(const struct limits *l)
 {
-    return list_empty(&l->fresh) ? WHEEL_NEVER
-                                 : first_due(CONTAINER(l->fresh.next, struct guarded, link),
-                                             times_of(l));
+    const struct guarded *first = CONTAINER(l->fresh.next, struct guarded, link);
+
+    return list_empty(&l->fresh) ? WHEEL_NEVER : first_due(first, times_of(l));
 }
 
 /* Somebody who is due, and has not been looked at since; NULL: nobody is. */

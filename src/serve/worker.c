@@ -26,11 +26,11 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define QUEUE_MAX     65536 /* connections taken out of a queue after a stop */
-#define CLIENTS_A_TURN 32 /* they begin one after the other, and then all others run */
-#define HANDSHAKE_NS  ((uint64_t)250 * 1000 * 1000)
-#define DRAIN_SECONDS 10
-#define FULL_TOLD_NS  ((uint64_t)1000 * 1000 * 1000) /* between two sentences of it */
+#define QUEUE_MAX      65536 /* connections taken out of a queue after a stop */
+#define CLIENTS_A_TURN 32    /* they begin one after the other, and then all others run */
+#define HANDSHAKE_NS   ((uint64_t)250 * 1000 * 1000)
+#define DRAIN_SECONDS  10
+#define FULL_TOLD_NS   ((uint64_t)1000 * 1000 * 1000) /* between two sentences of it */
 
 /* A connection on its way to another worker. */
 struct deal {
