@@ -361,6 +361,19 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
     done
 }
 
+@test "an interrupt ends a search, which tells how far it came" {
+    serve upper 127.0.0.1:0 --quiet
+    rm -f told
+    mkfifo told
+    env --default-signal=INT "$STOA" bench "$ADDR" --conns 2 --find-max 'p50<1h' \
+        --duration 300ms >told 2>err 3>&- &
+    BENCH=$!
+    exec {TOLD}<told
+    until [[ $LINE == *": kept"* ]]; do bench_line; done
+    interrupted
+    has "$(cat <&"$TOLD")" "Interrupted: kept up to "
+}
+
 # --- logs ---------------------------------------------------------------------------
 
 @test "two logs merged are the report of both; compared with itself a log is no worse" {

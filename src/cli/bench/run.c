@@ -18,8 +18,7 @@ static const struct timespec LOOK = {.tv_nsec = 100000000};
 /* After an interrupt, for answers. */
 #define GRACE_NS ((uint64_t)1000 * 1000 * 1000)
 
-/* Before --start-at, for the connections: silent ones must not wait so long that they are sent off.
- */
+/* Before --start-at, for the connections: if they are silent for long they are sent off. */
 static const double LEAD_SEC = 5, DIALS_PER_SEC = 5000;
 
 enum { NS_PER_SEC = 1000000000 };
@@ -332,7 +331,8 @@ static void open_gate(struct watch *w, bool home)
         wait_for_move(run);
         live_connect(w->live, connected(w), plan_connections(run->plan));
     }
-    wait_for_start(w, 0);
+    if (!home)
+        wait_for_start(w, 0);
     set_start(run, w->o);
     if (home || !w->o->begun)
         end_early(run);
@@ -346,9 +346,10 @@ static int watch_over(struct watch *w, char *why, size_t size)
     const struct plan *p = w->run.plan;
     int r = init_workers(w);
 
-    wait_for_start(w, LEAD_SEC + plan_connections(p) / DIALS_PER_SEC);
-    if (r == 0)
+    if (r == 0) {
+        wait_for_start(w, LEAD_SEC + plan_connections(p) / DIALS_PER_SEC);
         r = start_workers(w);
+    }
     open_gate(w, r < 0);
     look_on(w);
     for (unsigned i = 0; i < w->nworker; i++)

@@ -117,6 +117,16 @@ static int tell(const struct options *o, double kept, double missed, bool late)
     return CODE_OK;
 }
 
+static void tell_interrupted(double kept)
+{
+    char rate[NUMBER_ROOM];
+
+    if (kept > 0)
+        printf("\nInterrupted: kept up to %s/s so far.\n", number_count(rate, kept));
+    else
+        printf("\nInterrupted: no rate was kept so far.\n");
+}
+
 int search(const struct options *o)
 {
     double kept = 0, missed = 0, rate = RATE_FIRST;
@@ -127,8 +137,10 @@ int search(const struct options *o)
     while (rate >= RATE_LEAST && rate <= RATE_LAST) {
         if (try(o, rate, &s) < 0)
             return CODE_FAILED;
-        if (s.interrupted)
+        if (s.interrupted) {
+            tell_interrupted(kept);
             return CODE_SIGNAL + SIGINT;
+        }
         if (s.kept) {
             kept = rate;
             few = s.few;
