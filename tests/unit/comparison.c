@@ -1,4 +1,4 @@
-/* compare.c - how surely one log is worse than another (bench/compare.c).
+/* comparison.c - how surely one log is worse than another (bench/compare.c).
  *
  * The promises: a percentile of what was drawn is exactly that; seconds that differ make the
  * interval wide; neighbours that are alike make it wider than the same seconds in disorder;
