@@ -172,7 +172,7 @@ GUARDS = [
      [('        patient_end(so);', '        (void)patient_end;')],
      'limits', ['a_client_who_reads_late_gets_the_whole_answer']),
     ('late reader', 'backend/linger.c: keep_or_end, linger_close',
-     [('    if (nlate == LINGER_LATE_MAX || !is_given_up(g->fd)) {', '    if (now) {')],
+     [('    if (nlate == LINGER_LATE_MAX || !is_late(g->fd)) {', '    if (now) {')],
      'limits', ['a_client_who_has_not_read_for_long_gets_the_whole_answer']),
     ('late reader ended', 'net/sock.c: way_to_close',
      [('atomic_load(&so->ended) && !atomic_load(&so->served)', 'atomic_load(&so->ended)')],

@@ -10,9 +10,11 @@
  *
  * A peer who does not read can lose by a close, too.  The kernel asks him for room at gaps that
  * double, as long as he answers; but of a closed socket only until the gap would be
- * RTO_MAX_CLOSED_MS, and then throws away what he has yet to get.  Where that is so already, the
- * socket is kept open until he reads again, LINGER_LATE_NS at most.  A served connection is there
- * when ten seconds have been without room: its gaps are short (serve/limits.c), but they count.
+ * RTO_MAX_CLOSED_MS, and then throws away what he has yet to get.  And when he reads, and his word
+ * of it is lost, nobody asks before the gap is over.  A served connection's gaps are short
+ * (serve/limits.c), but they count: after six seconds without room the next would be 13, after ten
+ * the last.  Where the gap would be LINGER_GAP_MS, the socket is kept open, with short ones, until
+ * he reads again, LINGER_LATE_NS at most.
  *
  * One thread does it for the process.  It starts with the first such socket and ends
  * with the last.  At exit(3) the process waits for it, LINGER_EXIT_NS at most: like a
@@ -76,8 +78,8 @@ static bool must_linger(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family != AF_UNIX;
 }
 
-/* Would the kernel give the peer up, if we closed now, at its next look for room? */
-static bool is_given_up(int fd)
+/* Has the peer had no room for so long that the kernel, of a closed socket, hardly asks again? */
+static bool is_late(int fd)
 {
     struct tcp_info info;
     socklen_t len = sizeof(info);
@@ -86,7 +88,7 @@ static bool is_given_up(int fd)
     if (ioctl(fd, SIOCOUTQ, &unsent) < 0 || unsent == 0 ||
         getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || info.tcpi_unacked > 0)
         return false;
-    return (uint64_t)info.tcpi_rto << info.tcpi_backoff >= (uint64_t)RTO_MAX_CLOSED_MS * 1000;
+    return (uint64_t)info.tcpi_rto << info.tcpi_backoff >= (uint64_t)LINGER_GAP_MS * 1000;
 }
 
 static void set_gap_max(int fd, int ms)
@@ -129,7 +131,7 @@ static void end_goodbye(struct goodbye *g)
 /* The peer has nothing more to say.  Keep the socket, if he would lose what he has yet to get. */
 static void keep_or_end(struct goodbye *g, uint64_t now)
 {
-    if (nlate == LINGER_LATE_MAX || !is_given_up(g->fd)) {
+    if (nlate == LINGER_LATE_MAX || !is_late(g->fd)) {
         end_goodbye(g);
         return;
     }
@@ -150,7 +152,7 @@ static void listen_to(struct goodbye *g, uint64_t now)
 
 static void look_at(struct goodbye *g, uint64_t now)
 {
-    if (g->late && (now >= g->until_ns || !is_given_up(g->fd)))
+    if (g->late && (now >= g->until_ns || !is_late(g->fd)))
         end_goodbye(g);
     else if (!g->late && (now >= g->silent_ns || now >= g->until_ns))
         keep_or_end(g, now);
@@ -328,6 +330,6 @@ void linger_close(int fd)
         return;
     }
     pthread_once(&once, begin);
-    if ((drain(fd, &left) && !is_given_up(fd)) || hand_over(fd, left) < 0)
+    if ((drain(fd, &left) && !is_late(fd)) || hand_over(fd, left) < 0)
         close(fd);
 }

@@ -92,10 +92,11 @@
 #define LINGER_EXIT_NS    ((uint64_t)2 * 1000 * 1000 * 1000)
 #define LINGER_BYTES      ((uint64_t)64 << 20)
 
-/* And of peers who have not read for long so many are waited for, and so long: that is how long
- * Linux waits, at the least, for others.  stoa_serve() leaves 64 descriptors to what else there is
- * (serve/run.c); these take half of them. */
-#define LINGER_LATE_NS  ((uint64_t)120 * 1000 * 1000 * 1000)
+/* And a peer who has had no room for so long that he would be asked for it again so much later: for
+ * how long, which is no less than Linux waits for him by itself, and how many.  stoa_serve() leaves
+ * 64 descriptors to what else there is (serve/run.c); these take half. */
+#define LINGER_GAP_MS   10000
+#define LINGER_LATE_NS  ((uint64_t)300 * 1000 * 1000 * 1000)
 #define LINGER_LATE_MAX 32
 
 /* A served connection's data is sent again after so long at most, so that 15 times are 18 s; and
