@@ -141,8 +141,11 @@ static pid_t hand_over(char *const argv[], uint64_t ns, struct text *why)
 {
     struct successor s;
     struct bequest *list;
-    int n = copy_listeners(&list), r;
+    int n, r;
 
+    running_copy();
+    n = copy_listeners(&list);
+    running_copied();
     if (n < 0)
         return n;
     if (loop_stop_told()) {
@@ -190,6 +193,8 @@ int stoa_hand_over(char *const argv[], double seconds)
 
     text_init(&why, buf, sizeof(buf));
     pid_t pid = hand_over(argv, ns < 0 ? WHEEL_NEVER : (uint64_t)ns, &why);
+    if (pid < 0)
+        running_goes_on();
     atomic_store(&state, pid < 0 ? STATE_NONE : STATE_OVER);
     return pid < 0 ? refuse(pid, argv[0], why.len ? buf : NULL) : pid;
 }

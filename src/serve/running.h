@@ -8,6 +8,21 @@
 void running_add(struct server *sv);
 void running_remove(struct server *sv);
 
+/* A server takes its listener over and adds others: nobody copies them in the middle of it. */
+void running_arranges(void);
+void running_arranged(void);
+
+/* Have the listeners been copied for another process?  Then one that is added would be ours alone,
+ * and its clients lost when we let go. */
+bool running_is_copied(void);
+
+/* Around the copying.  It waits for servers that arrange, so not on a fiber. */
+void running_copy(void);
+void running_copied(void);
+
+/* The other process did not come to serve. */
+void running_goes_on(void);
+
 /* All let go, and so does each that begins later: another process is in our place. */
 void running_end(void);
 

@@ -191,18 +191,12 @@ static void close_listeners(struct server *sv)
 /* From a plain thread, which becomes the first worker. */
 static int serve_on_threads(struct server *sv)
 {
-    int r = more_listeners(sv);
-
-    if (r == 0) {
-        start_threads(sv);
-        worker_thread(&sv->worker[0]);
-        for (int i = 1; i < sv->nthread; i++)
-            if (sv->worker[i].started)
-                pthread_join(sv->worker[i].thread, NULL);
-        r = outcome(sv);
-    } else {
-        error_out(VERB_SERVE, -1, r);
-    }
+    start_threads(sv);
+    worker_thread(&sv->worker[0]);
+    for (int i = 1; i < sv->nthread; i++)
+        if (sv->worker[i].started)
+            pthread_join(sv->worker[i].thread, NULL);
+    int r = outcome(sv);
     close_listeners(sv);
     return r;
 }
@@ -270,21 +264,36 @@ static int other_listeners(struct server *sv)
     return n;
 }
 
-/* How many workers there are, on how many threads, and who accepts.  0; -EINVAL. */
+/* May workers have listeners of their own beside these? */
+static bool may_add(struct server *sv)
+{
+    return !running_is_copied() && share_possible(sock_at(sv->worker[0].listener));
+}
+
+static int refuse_count(void)
+{
+    error_out_why(VERB_SERVE, -1, -EINVAL, NULL,
+                  "options.count is for one listener, and the program was started with more");
+    return -EINVAL;
+}
+
+/* How many workers there are, on how many threads, and who accepts, on what.  0; negative errno
+ * with a note. */
 static int arrange(struct server *sv)
 {
-    struct stoa_sock *first = sock_at(sv->worker[0].listener);
-    int n = other_listeners(sv);
+    int n = other_listeners(sv), r;
 
     if (n > 1 && sv->o.count > 0)
-        return -EINVAL;
+        return refuse_count();
     if (n == 1)
-        sv->dealing =
-            sv->nthread > 1 && (sv->o.count > 0 || sv->o.max_conns > 0 || !share_possible(first));
-    else if (n < sv->nthread && !share_possible(first))
+        sv->dealing = sv->nthread > 1 && (sv->o.count > 0 || sv->o.max_conns > 0 || !may_add(sv));
+    else if (n < sv->nthread && !may_add(sv))
         sv->nthread = n;
     sv->nworker = n > sv->nthread ? n : sv->nthread;
-    return 0;
+    r = more_listeners(sv);
+    if (r < 0)
+        error_out(VERB_SERVE, -1, r);
+    return r;
 }
 
 /* With room for so many workers.  0; -ENOMEM, -EAGAIN. */
@@ -336,11 +345,11 @@ static int serve(struct server *sv, int listener)
         return r;
     }
     workers[0].listener = listener;
+    running_arranges();
     r = arrange(sv);
+    running_arranged();
     if (r < 0) {
         close_listeners(sv);
-        error_out_why(VERB_SERVE, -1, r, NULL,
-                      "options.count is for one listener, and the program was started with more");
     } else {
         running_add(sv);
         status_enter(sv);
@@ -392,7 +401,9 @@ int stoa_serve_on(int s, void (*handler)(int conn, void *arg), void *arg,
     r = unfit(sock_at(s), &why);
     if (r < 0)
         return (int)error_out_why(VERB_SERVE, s, r, NULL, why);
+    running_arranges();
     r = sock_take_over(s);
+    running_arranged();
     return r < 0 ? (int)error_out(VERB_SERVE, s, r) : serve_fit(&sv, r);
 }
 

@@ -377,6 +377,42 @@ static void stop_by_signal(int sig)
     stoa_stop();
 }
 
+static void *hand_over_in_vain(void *program)
+{
+    EXPECT_ERR(stoa_hand_over(program, 3600), ECANCELED);
+    return NULL;
+}
+
+/* Its clients would be lost when we let go, for the new program does not have it. */
+TEST(who_begins_to_serve_meanwhile_adds_no_listener)
+{
+    ALONE(who_begins_to_serve_meanwhile_adds_no_listener);
+    struct old s = {.handler = serve_old, .o = {.workers = 2}};
+    int listener = listener_make(TCP4, &s.at), said[2], fd, on = 1;
+    struct stoa_addr at = self_addr(listener);
+    char script[64], *words[] = {(char *)"sh", (char *)"-c", script, NULL}, c;
+    pthread_t thread;
+
+    EXPECT_EQ(pipe2(said, O_CLOEXEC), 0);
+    fd = fcntl(said[1], F_DUPFD, 100);
+    snprintf(script, sizeof(script), "echo >/proc/self/fd/%d; exec sleep 100", fd);
+    EXPECT_EQ(pthread_create(&thread, NULL, hand_over_in_vain, words), 0);
+    EXPECT_EQ(read(said[0], &c, 1), 1); /* the program has been started, with the listener */
+    close(fd);
+    s.listener = listener;
+    EXPECT_EQ(pthread_create(&s.thread, NULL, serve_on_thread, &s), 0);
+    serves(&s);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+    EXPECT_ERR(bind(fd, (struct sockaddr *)&at.sa, at.len), EADDRINUSE);
+    close(fd);
+    close(said[0]);
+    close(said[1]);
+    EXPECT_OK(stoa_stop());
+    pthread_join(thread, NULL);
+    old_join(&s);
+}
+
 /* A stop that comes with its word ends both, for our workers stop the listeners' new clients. */
 TEST(a_stop_just_before_it_serves_ends_it)
 {
