@@ -74,6 +74,7 @@ static void closes_unread(struct child *me, void *arg)
 TEST(a_reset_tells_whose_bytes_were_unread)
 {
     NOT_SIMULATED("it has no other programs");
+    NEEDS_SOCK_DIAG();
     uint16_t port = 0;
     struct child c = server_start(closes_unread, &port);
     struct text where = text_of("127.0.0.1", port);
@@ -93,6 +94,7 @@ ON_EVERY_BACKEND(a_reset_tells_whose_bytes_were_unread)
 TEST(a_reset_by_a_server_that_is_gone)
 {
     NOT_SIMULATED("it has no other programs");
+    NEEDS_SOCK_DIAG();
     struct text where;
     int listener = listener_make(TCP4, &where), s = stoa_dial(where.c, NULL);
     int conn = stoa_accept(listener, NULL);
@@ -108,6 +110,7 @@ ON_EVERY_BACKEND(a_reset_by_a_server_that_is_gone)
 TEST(out_of_time_at_a_full_queue)
 {
     NOT_SIMULATED("it has no other programs");
+    NEEDS_SOCK_DIAG();
     uint16_t port = 0;
     int listener = plain_listener(&port, 1, 0), s[2];
     struct text where = text_of("127.0.0.1", port);
@@ -130,6 +133,7 @@ ON_EVERY_BACKEND(out_of_time_at_a_full_queue)
 TEST(the_networks_time_and_ours_are_told_apart)
 {
     NOT_SIMULATED("it has its own settings");
+    NEEDS_SOCK_DIAG();
     struct pair p = pair_make();
     int ms = 50;
     size_t len = 16 << 20;
@@ -187,6 +191,7 @@ ON_EVERY_BACKEND(a_path_in_use_names_its_holder)
 TEST(a_path_that_was_renamed_names_its_holder)
 {
     NOT_SIMULATED("there a path is a name, and no file");
+    NEEDS_SOCK_DIAG();
     struct text where = unix_path(), first = where;
     const char *path = where.c + strlen("unix:");
 
@@ -205,6 +210,7 @@ ON_EVERY_BACKEND(a_path_that_was_renamed_names_its_holder)
 TEST(a_full_path_tells_how_full)
 {
     NOT_SIMULATED("there a path is a name, and no file");
+    NEEDS_SOCK_DIAG();
     struct text where = unix_path();
     int listener = stoa_socket(AF_UNIX, SOCK_STREAM, 0), s[2];
 
