@@ -11,6 +11,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* What is mounted on /proc shall be seen here alone.  Where / is no mount, in a chroot, /proc is. */
+static inline int make_private(void)
+{
+    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0
+               ? 0
+               : mount(NULL, "/proc", NULL, MS_PRIVATE, NULL);
+}
+
 /* From here on this process is a child that is the first of a list of processes of its own, with a
  * /proc of its own; the one that was called waits for its end, and ends as it does.  Where that is
  * forbidden nothing changes. */
@@ -26,8 +34,7 @@ static inline void among_ourselves(void)
             ;
         _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     }
-    if (child < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+    if (child < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || make_private() < 0 ||
         mount("proc", "/proc", "proc", 0, NULL) < 0) {
         perror("a list of processes of our own");
         _exit(1);
