@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What is mounted on /proc shall be seen here alone.  Where / is no mount, in a chroot, /proc is. */
+/* What is mounted on /proc shall be seen here alone.  In a chroot / is no mount, but /proc is. */
 static inline int make_private(void)
 {
     return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0

@@ -38,21 +38,24 @@ class Page:
         self.end = next((k for k in range(self.head, len(self.lines))
                          if not self.lines[k].startswith('|')), len(self.lines))
 
-    def row_of(self, result):
-        wanted = result['row'] if self.figures else f'{result["fault"]}: {result["goal"]}'
+    def row_of(self, number, fault, goal):
+        wanted = number if self.figures else f'{fault}: {goal}'
         for k in range(self.head + 2, self.end):
             if cells(self.lines[k])[0] == wanted:
                 return k
         raise NoTable(f'{self.path} has no row "{wanted}"')
 
+    def column_of(self, server):
+        if server not in self.names:
+            raise NoTable(f'{self.path} has no column "{server}"')
+        return self.names.index(server)
+
     def put(self, result):
-        if result['server'] not in self.names:
-            raise NoTable(f'{self.path} has no column "{result["server"]}"')
-        k = self.row_of(result)
+        k = self.row_of(result['row'], result['fault'], result['goal'])
         row = cells(self.lines[k])
         figure, word = VERDICT[result['verdict']]
         said = result['figure'].replace('|', '/').replace('\n', ' ')
-        row[self.names.index(result['server'])] = f'{figure}: {said}' if self.figures else word
+        row[self.column_of(result['server'])] = f'{figure}: {said}' if self.figures else word
         if self.figures:
             row[1] = f'{result["fault"]}: {result["goal"]}'
         self.lines[k] = line_of(row)
@@ -73,6 +76,16 @@ class Page:
         with open(self.path + '.new', 'w', encoding='utf-8') as f:
             f.writelines(self.lines)
         os.rename(self.path + '.new', self.path)
+
+
+def look(paths, servers, rows):
+    """That all will have its place is known before the first row is run, which may take an hour."""
+    for path in paths:
+        page = Page(path)
+        for server in servers:
+            page.column_of(server)
+        for row in rows:
+            page.row_of(row.number, row.name, row.goal)
 
 
 def put(paths, results):

@@ -136,7 +136,7 @@ class InBadWeather(StormyPeer):
         os.write(self.talk, b'.')
 
 
-@row(25, 'jitter, reorder, duplicates, damage', '0 wrong in 1 h', alone=True)
+@row(25, 'jitter, reorder, duplicates, damage', '0 wrong', alone=True)
 def weather(at):
     """Of the packets 10 % are late by up to 20 ms, 2 % come twice, 1 % are damaged, 1 % lost."""
     if have('ip') or not os.access(DEVICE, os.R_OK | os.W_OK):
