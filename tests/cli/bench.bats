@@ -304,6 +304,35 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
     holds 'r["answers"] > 0'
 }
 
+@test "a folder in memory is a folder, and a descriptor's name is the descriptor" {
+    serve upper 127.0.0.1:0 --quiet
+    local run=(bench "$ADDR" --conns 1 --duration 50ms --quiet) code=0 shelf
+    if [ -d /dev/shm ] && [ -w /dev/shm ]; then
+        shelf=$(mktemp -d /dev/shm/stoa.XXXXXX)
+        "${run[@]}" --html "$shelf/new.html" >out && seq 100000 >"$shelf/old.json" &&
+            "${run[@]}" --json="$shelf/old.json" >out &&
+            mv "$shelf/new.html" "$shelf/old.json" . || code=$?
+        rm -r "$shelf"
+        is "exit code" $code 0
+        grep -q '</html>' new.html
+        python3 -m json.tool old.json >pretty
+    fi
+    echo before >joined
+    "${run[@]}" --json=/dev/fd/5 5>>joined >out
+    is "first line" "$(head -1 joined)" before
+    sed 1d joined >report.json
+    holds 'r["answers"] > 0'
+    "${run[@]}" --json=/proc/self/fd/1 >report.json
+    holds 'r["answers"] > 0'
+    seq 100000 >long
+    exec 6<>long
+    "${run[@]}" --json=/proc/$BASHPID/fd/6 >out
+    python3 -m json.tool <&6 >pretty
+    exec 6>&-
+    refused 1 "/dev/fd/99: Bad file descriptor" bench "$ADDR" --html /dev/fd/99
+    refused 2 "one report" bench "$ADDR" --html /dev/fd/1 --hlog -
+}
+
 @test "a generator that was stopped goes on telling, second by second, and says so" {
     serve upper 127.0.0.1:0 --quiet
     in_background "$ADDR" --conns 2 --rate 50

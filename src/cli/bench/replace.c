@@ -2,8 +2,9 @@
  *
  * fsync(2) before: a full disk may be told of only then.  A symbolic link is followed first: what
  * is replaced is what it leads to, there already or not.  What is no plain file (a terminal,
- * /dev/null, a fifo), or is an open descriptor's name, is written directly: there is nothing
- * to keep.  A file that we may not write to is not replaced, though the folder would allow it.
+ * /dev/null, a fifo) is written directly, there is nothing to keep; and so is what an open
+ * descriptor's name stands for, through the descriptor if it is ours.  A file that we may not
+ * write to is not replaced, though the folder would allow it.
  */
 #include "cli/bench/replace.h"
 
@@ -23,9 +24,33 @@ enum { LINKS_MAX = 40 }; /* as many as the kernel follows */
 
 static const char SUFFIX[] = ".XXXXXX";
 
+static bool is_below(const char *path, const char *folder)
+{
+    return strncmp(path, folder, strlen(folder)) == 0;
+}
+
+/* The number of an open descriptor of ours, if the path is a name for one; or -1. */
+static int descriptor(const char *path)
+{
+    static const char *const folders[] = {"/dev/fd/", "/proc/self/fd/"};
+
+    if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0)
+        return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0)
+        return STDERR_FILENO;
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+        const char *number = is_below(path, folders[i]) ? path + strlen(folders[i]) : "";
+        char *end;
+        unsigned long fd = strtoul(number, &end, 10);
+        if (*number >= '0' && *number <= '9' && !*end && fd <= INT_MAX)
+            return (int)fd;
+    }
+    return -1;
+}
+
 bool replace_is_stdout(const char *path)
 {
-    return path && (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0);
+    return path && descriptor(path) == STDOUT_FILENO;
 }
 
 const char *replace_name(char buf[REPLACE_NAME_ROOM], const char *path)
@@ -40,17 +65,12 @@ const char *replace_name(char buf[REPLACE_NAME_ROOM], const char *path)
     return buf;
 }
 
-static bool is_below(const char *path, const char *folder)
-{
-    return strncmp(path, folder, strlen(folder)) == 0;
-}
-
-/* Is there nothing to keep? */
+/* Is there nothing to keep?  Another process's descriptor is to have it, not its file's name. */
 static bool is_direct(const char *path)
 {
     struct stat there;
 
-    return is_below(path, "/dev/") || is_below(path, "/proc/") ||
+    return (is_below(path, "/proc/") && strstr(path, "/fd/")) ||
            (stat(path, &there) == 0 && !S_ISREG(there.st_mode));
 }
 
@@ -156,7 +176,7 @@ fail:
 
 static int write_direct(const char *path, const void *bytes, size_t len)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
 
     if (fd < 0)
         return -1;
@@ -172,8 +192,8 @@ int replace_file(const char *path, const void *bytes, size_t len)
 {
     struct aside a;
 
-    if (replace_is_stdout(path))
-        return output_all(STDOUT_FILENO, bytes, len);
+    if (descriptor(path) >= 0)
+        return output_all(descriptor(path), bytes, len);
     if (is_direct(path))
         return write_direct(path, bytes, len);
     if (aside_open(&a, path) < 0)
@@ -195,9 +215,9 @@ fail:
  * Trying
  * ---------------------------------------------------------------------- */
 
-static int try_stdout(void)
+static int try_descriptor(int fd)
 {
-    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+    int flags = fcntl(fd, F_GETFL);
 
     if (flags >= 0 && !(flags & O_PATH) && (flags & O_ACCMODE) != O_RDONLY)
         return 0;
@@ -221,8 +241,8 @@ int replace_try(const char *path)
 {
     struct aside a;
 
-    if (replace_is_stdout(path))
-        return try_stdout();
+    if (descriptor(path) >= 0)
+        return try_descriptor(descriptor(path));
     if (is_direct(path))
         return try_direct(path);
     if (aside_open(&a, path) < 0)

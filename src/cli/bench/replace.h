@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Write len bytes to path, under another name first; "-" is standard output.  What stood there
+/* Write len bytes to path, under another name first; "-" is standard output, and a name like
+ * /dev/fd/5 the descriptor.  What stood there
  * before is there until the new is on disk, and its mode and, where we may, its owner stay; a
  * symbolic link stays one.  0; -1 with errno, and the old as it was. */
 int replace_file(const char *path, const void *bytes, size_t len);
@@ -14,7 +15,7 @@ int replace_file(const char *path, const void *bytes, size_t len);
  * errno. */
 int replace_try(const char *path);
 
-/* "-" or /dev/stdout; a path that is NULL is none. */
+/* "-", /dev/stdout or a name like it; a path that is NULL is none. */
 bool replace_is_stdout(const char *path);
 
 /* A path as a sentence may have it, on a terminal, too.  Returns buf. */
