@@ -304,6 +304,30 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
     holds 'r["answers"] > 0'
 }
 
+@test "a link that open(2) would not follow is not followed, nor a stranger's to nothing" {
+    mkdir shelf shared
+    chmod 1777 shared
+    ln -s "$PWD/shelf/new.html" shared/planted.html
+    ln -s shared/planted.html ours.html
+    if chown -h 65534 shared/planted.html 2>/dev/null; then # for root only
+        for at in shared/planted.html ours.html; do
+            refused 1 "$at: Permission denied" bench 127.0.0.1:1 --html $at
+        done
+    fi
+    serve upper 127.0.0.1:0 --quiet
+    unshare -rm true 2>/dev/null || skip "no mounts of our own"
+    run unshare -rm bash -c "
+        mount -t tmpfs -o nosymfollow none shared && echo old >shelf/old.html || exit 77
+        ln -s '$PWD/shelf/old.html' shared/old.html
+        ! : >shared/old.html || exit 77
+        '$STOA' bench '$ADDR' --conns 1 --duration 50ms --quiet --html shared/old.html"
+    [ "$status" != 77 ] || skip "no mounts without links"
+    is "exit code" "$status" 1
+    has "$output" "shared/old.html: Too many levels of symbolic links"
+    is "files" "$(ls shelf)" old.html
+    is "the old report" "$(cat shelf/old.html)" old
+}
+
 @test "a folder in memory is a folder, and a descriptor's name is the descriptor" {
     serve upper 127.0.0.1:0 --quiet
     local run=(bench "$ADDR" --conns 1 --duration 50ms --quiet) code=0 shelf

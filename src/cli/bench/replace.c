@@ -3,8 +3,10 @@
  * fsync(2) before: a full disk may be told of only then.  A symbolic link is followed first: what
  * is replaced is what it leads to, there already or not.  What is no plain file (a terminal,
  * /dev/null, a fifo) is written directly, there is nothing to keep; and so is what an open
- * descriptor's name stands for, through the descriptor if it is ours.  A file that we may not
- * write to is not replaced, though the folder would allow it.
+ * descriptor's name stands for, through the descriptor if it is ours.
+ *
+ * Whether a file may be written to, and a link be followed, the kernel says, by opening it:
+ * rename(2) asks the folder only, and readlink(2) goes round fs.protected_symlinks.
  */
 #include "cli/bench/replace.h"
 
@@ -85,22 +87,76 @@ static char *beside(const char *link, const char *to)
     return asprintf(&path, "%.*s/%s", (int)(slash - link), link, to) < 0 ? NULL : path;
 }
 
-/* Where a path leads in the end, from malloc; NULL with errno. */
-static char *target(const char *path)
+/* May it be written to?  What is there, whatever links lead to it; -1 with errno. */
+static int ask_kernel(const char *path, struct stat *there)
 {
-    char to[PATH_MAX], *at = strdup(path);
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+    if (fd < 0)
+        return -1;
+    int r = fstat(fd, there);
+    close(fd);
+    return r;
+}
+
+/* A link to nothing the kernel has not judged: it may be planted, but for one of our own. */
+static int judge_link(const struct stat *link, const struct stat *there)
+{
+    if (there || link->st_uid == geteuid())
+        return 0;
+    errno = EACCES;
+    return -1;
+}
+
+/* Is the end of the links what was opened?  They may have been changed since. */
+static int judge_end(const struct stat *end, const struct stat *there)
+{
+    if (!there || (end->st_dev == there->st_dev && end->st_ino == there->st_ino))
+        return 0;
+    errno = EBUSY;
+    return -1;
+}
+
+/* One link further, from malloc; NULL with errno. */
+static char *follow(const char *link)
+{
+    char to[PATH_MAX];
+    ssize_t len = readlink(link, to, sizeof(to) - 1);
+
+    if (len < 0)
+        return NULL;
+    to[len] = '\0';
+    return beside(link, to);
+}
+
+/* Where a path leads in the end, from malloc, if it may; NULL with errno.  There is what was
+ * opened by that path, or NULL if nothing is. */
+static char *target(const char *path, const struct stat *there)
+{
+    char *at = strdup(path), *next;
+    struct stat here;
 
     for (int i = 0; at && i < LINKS_MAX; i++) {
-        ssize_t len = readlink(at, to, sizeof(to) - 1);
-        if (len < 0)
-            return at; /* no link, or whoever opens it hears why */
-        to[len] = '\0';
-        char *next = beside(at, to);
+        if (lstat(at, &here) < 0) {
+            if (!there)
+                return at; /* whoever makes it hears of other errors */
+            goto fail;
+        }
+        if (!S_ISLNK(here.st_mode)) {
+            if (judge_end(&here, there) < 0)
+                goto fail;
+            return at;
+        }
+        if (judge_link(&here, there) < 0)
+            goto fail;
+        next = follow(at);
         free(at);
         at = next;
     }
-    errno = at ? ELOOP : ENOMEM;
-    free(at);
+    if (at)
+        errno = ELOOP;
+fail:
+    free(at); /* keeps errno */
     return NULL;
 }
 
@@ -124,18 +180,16 @@ static void aside_fini(struct aside *a)
 }
 
 /* Mode and owner of what will be replaced, or those of any new file. */
-static int take_over(int fd, const char *path)
+static int take_over(int fd, const struct stat *there)
 {
-    struct stat there;
     mode_t mask = umask(0);
 
     umask(mask);
-    if (stat(path, &there) < 0)
+    if (!there)
         return fchmod(fd, 0666 & ~mask);
-    if (access(path, W_OK) < 0)
-        return -1;
-    (void)!fchown(fd, there.st_uid, there.st_gid); /* for root; whoever may not has it as his own */
-    return fchmod(fd, there.st_mode & 0777);
+    /* For root; whoever may not has it as his own. */
+    (void)!fchown(fd, there->st_uid, there->st_gid);
+    return fchmod(fd, there->st_mode & 0777);
 }
 
 static void aside_remove(struct aside *a)
@@ -152,7 +206,12 @@ static void aside_remove(struct aside *a)
 /* 0; -1 with errno, and nothing is left of it. */
 static int aside_open(struct aside *a, const char *path)
 {
-    *a = (struct aside){.path = target(path), .fd = -1};
+    struct stat there;
+    bool is_there = ask_kernel(path, &there) == 0;
+
+    if (!is_there && errno != ENOENT)
+        return -1;
+    *a = (struct aside){.path = target(path, is_there ? &there : NULL), .fd = -1};
     size_t room = a->path ? strlen(a->path) + sizeof(SUFFIX) : 0;
     a->name = room > 0 ? malloc(room) : NULL;
     if (!a->name)
@@ -161,7 +220,7 @@ static int aside_open(struct aside *a, const char *path)
     a->fd = mkostemp(a->name, O_CLOEXEC);
     if (a->fd < 0)
         goto fail;
-    if (take_over(a->fd, a->path) == 0)
+    if (take_over(a->fd, is_there ? &there : NULL) == 0)
         return 0;
     aside_remove(a);
     return -1;
