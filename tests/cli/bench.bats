@@ -304,6 +304,20 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
     holds 'r["answers"] > 0'
 }
 
+@test "a report of a group stays the group's" {
+    other=(setpriv --reuid 65534 --regid 65534 --groups 4321)
+    "${other[@]}" test -x "$STOA" 2>/dev/null || skip "cannot be another user"
+    serve upper 127.0.0.1:0 --quiet
+    mkdir shelf
+    bench "$ADDR" --conns 1 --duration 50ms --quiet --hlog shelf/one.hlog >out
+    echo old >shelf/report.json
+    chmod 664 shelf/*
+    chown 65534:65534 shelf
+    chown 0:4321 shelf/report.json
+    (cd shelf && "${other[@]}" "$STOA" bench --merge one.hlog --json=report.json >../out)
+    is "owner, group, mode" "$(stat -c %u:%g:%a shelf/report.json)" 65534:4321:664
+}
+
 @test "a link that open(2) would not follow is not followed, nor a stranger's to nothing" {
     mkdir shelf shared
     chmod 1777 shared

@@ -187,8 +187,9 @@ static int take_over(int fd, const struct stat *there)
     umask(mask);
     if (!there)
         return fchmod(fd, 0666 & ~mask);
-    /* For root; whoever may not has it as his own. */
-    (void)!fchown(fd, there->st_uid, there->st_gid);
+    /* Both for root; a member may give it to the group; whoever may not has it as his own. */
+    if (fchown(fd, there->st_uid, there->st_gid) < 0)
+        (void)!fchown(fd, (uid_t)-1, there->st_gid);
     return fchmod(fd, there->st_mode & 0777);
 }
 

@@ -6,9 +6,9 @@
 #include <stddef.h>
 
 /* Write len bytes to path, under another name first; "-" is standard output, and a name like
- * /dev/fd/5 the descriptor.  What stood there
- * before is there until the new is on disk, and its mode and, where we may, its owner stay; a
- * symbolic link stays one.  0; -1 with errno, and the old as it was. */
+ * /dev/fd/5 the descriptor.  What stood there before is there until the new is on disk, and its
+ * mode and, where we may, its owner and group stay; a symbolic link stays one.  0; -1 with errno,
+ * and the old as it was. */
 int replace_file(const char *path, const void *bytes, size_t len);
 
 /* Could it be written, as far as can be known without doing it?  Leaves nothing.  0, -1 with
