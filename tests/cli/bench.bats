@@ -402,11 +402,11 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
     has "$LINE" "stoa bench: begins in "
     interrupted
     has "$(cat out)" "Interrupted before it began: 0 of 64 connections had been made."
-    STOA=$STOA python3 -c '
-import os, pty, sys, time
-pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration", "100ms",
-           "--start-at", str(int(time.time()) + 2)])' "$ADDR" >screen
-    grep -q 'begins in [12] s' screen
+    in_background "$ADDR" --churn --start-at $(($(date +%s) + 3000)) --html report.html
+    bench_line
+    interrupted
+    grep -qx "Interrupted before it began." out
+    run ! grep -i 'generator' out report.html
     bench "$ADDR" --conns 1 --duration 50ms --quiet --start-at $(($(date +%s) - 50)) >out
     has "$(cat out)" "s after --start-at."
     refused 2 "within a day from now" bench "$ADDR" --start-at 5
@@ -425,6 +425,7 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
         has "$LINE" " of 500 connections"
         interrupted
         has "$(cat out)" "Interrupted before it began: "
+        run ! grep -i 'generator' out
     done
 }
 

@@ -145,9 +145,11 @@ static void interrupted(struct notes *n, const struct plan *p, const struct outc
 {
     char made[NUMBER_ROOM], wanted[NUMBER_ROOM];
 
-    if (o->interrupted && o->begun)
+    if (o->begun)
         say(n, "Interrupted after %.1f s.", o->seconds);
-    else if (o->interrupted)
+    else if (plan_connections(p) == 0)
+        say(n, "Interrupted before it began.");
+    else
         say(n, "Interrupted before it began: %s of %s connections had been made.",
             number_count(made, (double)o->nconnect), number_count(wanted, plan_connections(p)));
 }
@@ -155,7 +157,10 @@ static void interrupted(struct notes *n, const struct plan *p, const struct outc
 void notes_make(struct notes *n, const struct plan *p, const struct outcome *o)
 {
     n->n = 0;
-    interrupted(n, p, o);
+    if (o->interrupted)
+        interrupted(n, p, o);
+    if (!o->begun)
+        return; /* no figure is of the load */
     if (o->late_sec >= LATE_SEC)
         say(n, "It began %.1f s after --start-at.", o->late_sec);
     stall(n, p, o);

@@ -362,7 +362,8 @@ void report_html(const struct report *r, FILE *f)
     }
     if (r->plan) {
         faults(f, r->outcome);
-        generator(f, r);
+        if (r->outcome->begun)
+            generator(f, r);
         environment(f, r);
     }
     fprintf(f, "</body></html>\n");

@@ -106,6 +106,21 @@ static void faults(FILE *f, const struct outcome *o)
                 fault_phase(&o->fault[i]), fault_name(&o->fault[i], name, sizeof(name)));
 }
 
+static void generator(FILE *f, const struct report *r)
+{
+    const struct outcome *o = r->outcome;
+    char lag[NUMBER_ROOM];
+
+    fprintf(f, "    the generator: %.0f %% of a processor", o->busy * 100);
+    if (r->plan->rate > 0)
+        fprintf(f, ", its waits included");
+    else if (o->nanswer > 0)
+        fprintf(f, ", %.2f us for an answer", o->cpu_sec * 1e6 / (double)o->nanswer);
+    if (o->lag->count)
+        fprintf(f, ", p99 of lag %s", number_time(lag, (double)hist_value(o->lag, 0.99)));
+    fprintf(f, "\n");
+}
+
 static void foot(FILE *f, const struct report *r)
 {
     const struct outcome *o = r->outcome;
@@ -121,14 +136,8 @@ static void foot(FILE *f, const struct report *r)
         fprintf(f, "    %s silent and %s slow clients besides, %s of them sent off\n",
                 number_count(a, r->plan->nidle), number_count(b, r->plan->nslow),
                 number_count(c, (double)o->ncut));
-    fprintf(f, "    the generator: %.0f %% of a processor", o->busy * 100);
-    if (r->plan->rate > 0)
-        fprintf(f, ", its waits included");
-    else if (o->nanswer > 0)
-        fprintf(f, ", %.2f us for an answer", o->cpu_sec * 1e6 / (double)o->nanswer);
-    if (o->lag->count)
-        fprintf(f, ", p99 of lag %s", number_time(a, (double)hist_value(o->lag, 0.99)));
-    fprintf(f, "\n");
+    if (o->begun)
+        generator(f, r);
 }
 
 /* Sentences: in a pipe a line each, on a terminal paragraphs of its width. */

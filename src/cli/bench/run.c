@@ -195,7 +195,8 @@ static void gather(struct watch *w)
         tally_gather(o, &k->tally);
         o->seconds = fmax(o->seconds, (double)(load_end_ns(w, k) - w->run.start_ns) / 1e9);
         o->cpu_sec += (double)k->cpu_ns / 1e9;
-        o->busy = fmax(o->busy, seconds > 0 ? (double)k->cpu_ns / 1e9 / seconds : 0);
+        if (o->begun && seconds > 0)
+            o->busy = fmax(o->busy, (double)k->cpu_ns / 1e9 / seconds);
         o->away_sec = fmax(o->away_sec, (double)k->tally.away_ns / 1e9);
         if (k->tally.silence_ns < least->silence_ns)
             least = &k->tally;
