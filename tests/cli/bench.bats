@@ -407,6 +407,21 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
     interrupted
     grep -qx "Interrupted before it began." out
     run ! grep -i 'generator' out report.html
+    STOA=$STOA timeout "$PATIENCE" python3 -c '
+import os, re, signal, subprocess, sys, time
+near, far = os.openpty()
+p = subprocess.Popen(["env", "--default-signal=INT", os.environ["STOA"], "bench", sys.argv[1],
+                      "--start-at", str(int(time.time()) + 3000)], stdin=far, stdout=far, stderr=far)
+os.close(far)
+said = b""
+while len(set(re.findall(rb"begins in (\d+) s", said))) < 2:
+    said += os.read(near, 65536)
+p.send_signal(signal.SIGINT)
+try:
+    while os.read(near, 65536):
+        pass
+except OSError:
+    sys.exit(p.wait() != 130)' "$ADDR"
     bench "$ADDR" --conns 1 --duration 50ms --quiet --start-at $(($(date +%s) - 50)) >out
     has "$(cat out)" "s after --start-at."
     refused 2 "within a day from now" bench "$ADDR" --start-at 5
