@@ -136,7 +136,7 @@ while True:
     holds 'r["errors"] == 0 and r["connections"] == 59 and r["cut"] == 0'
     measured "$ADDR" --conns 0 --idle 20
     holds 'r["errors"] == 0 and r["connections"] == 20 and r["answers"] == 0'
-    serve upper 127.0.0.1:0 --quiet --idle 100ms
+    serve upper 127.0.0.1:0 --quiet --idle 500ms
     in_background "$ADDR" --conns 0 --idle 3
     left=3
     for _ in $(seq "$PATIENCE"); do
@@ -204,7 +204,7 @@ while True:
     serve upper 127.0.0.1:0 --quiet
     STOA=$STOA python3 -c '
 import os, pty, sys
-pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration", "300ms"])' \
+pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration", "1s"])' \
         "$ADDR" >screen
     grep -q '\[#' screen
     grep -q 'errors' screen
@@ -222,7 +222,7 @@ import fcntl, os, struct, subprocess, sys, termios
 near, far = os.openpty()
 fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 60, 0, 0))
 p = subprocess.Popen([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--size", "32",
-                      "--rate", "40", "--duration", "300ms", "--timeout", "3s"],
+                      "--rate", "40", "--duration", "300ms", "--timeout", "2s"],
                      stdin=far, stdout=far, stderr=far)
 os.close(far)
 said = b""
@@ -233,7 +233,7 @@ except OSError:
     pass
 p.wait()
 sys.stdout.buffer.write(said)' "$ADDR" >screen
-    grep -q '] for answers: [0-3] of 3 s' screen
+    grep -q '] for answers: [0-2] of 2 s' screen
     grep -q 'messages have no answer' screen
     sed '1,/the generator:/d' screen | tr -d '\r' >notes
     grep -q '^The rate was not reached' notes
@@ -472,8 +472,10 @@ import json
 a, b = (json.load(open(n)) for n in ("report.json", "again.json"))
 assert all(a[k] == b[k] for k in ("answers", "response_ns", "service_ns")), (a, b)'
     bench --merge one.hlog one.hlog --json=report.json >out
-    holds 'r["answers"] == 1000 == r["response_ns"]["count"] and len(r["intervals"]) == 1'
+    holds 'r["answers"] == 1000 == r["response_ns"]["count"]'
+    intervals=$(value 'len(r["intervals"])')
     bench --merge one.hlog --json=report.json >out
+    holds "len(r['intervals']) == $intervals"
     holds 'r["response_ns"]["p90"] == json.load(open("one.json"))["response_ns"]["p90"]'
     run -0 bench --compare one.hlog one.hlog --fail-if 'p90+10%'
     has "$output" "not worse"
@@ -524,7 +526,7 @@ END
     for load in "" "--rate 100"; do
         rm -f port
         wrong_server "$once"
-        run -1 bench "$ADDR" --conns 4 --size 32 --duration 300ms --timeout 150ms --quiet $load \
+        run -1 bench "$ADDR" --conns 4 --size 32 --duration 200ms --timeout 700ms --quiet $load \
             --json=report.json --hlog log.hlog
         holds 'r["answers"] == 0 and r["expired"] > 0'
         holds 'sum(i["answers"] for i in r["intervals"]) == 0'
@@ -544,9 +546,9 @@ END
             c.sendall(d.upper())
     clients = globals().setdefault("clients", [])
     clients.append(c)
-    threading.Thread(target=talk, args=(c, 0.0005 if len(clients) <= 9 else 0.2)).start()'
-    bench "$ADDR" --conns 8 --size 32 --duration 700ms --quiet --hlog fast.hlog >out
-    bench "$ADDR" --conns 8 --size 32 --duration 700ms --quiet --hlog slow.hlog >out
+    threading.Thread(target=talk, args=(c, 0.0005 if len(clients) <= 17 else 0.2)).start()'
+    bench "$ADDR" --conns 16 --size 32 --duration 300ms --quiet --hlog fast.hlog >out
+    bench "$ADDR" --conns 16 --size 32 --duration 300ms --quiet --hlog slow.hlog >out
     run -1 bench --compare fast.hlog slow.hlog --fail-if 'p50+100%'
     has "$output" ": worse"
     run -1 bench --compare fast.hlog slow.hlog --fail-if 'rate-50%'
@@ -647,10 +649,10 @@ END
     n = 0
     while d := c.recv(64):
         n += 1
-        c.sendall(d.upper() if n < 20 else b"?" * len(d))'
+        c.sendall(d.upper() if n < 5 else b"?" * len(d))'
     run -1 bench "$ADDR" --conns 1 --size 32 --duration 300ms --quiet --json=report.json
     has "$output" "The server answered wrongly"
-    has "$output" "byte 0 of answer 19 on connection 0 is 0x3f"
+    has "$output" "byte 0 of answer 4 on connection 0 is 0x3f"
     holds 'r["faults"][0]["phase"] == "verify" and r["faults"][0]["what"] == "wrong bytes"'
 }
 
@@ -736,7 +738,7 @@ for s in full:
     s.connect_ex(l.getsockname())
 time.sleep(3600)' >port 2>/dev/null 3>&- &
     read -r -t "$PATIENCE" PORT <port
-    run -1 bench "127.0.0.1:$PORT" --churn --conns 1 --rate 20 --duration 300ms --timeout 300ms \
+    run -1 bench "127.0.0.1:$PORT" --churn --conns 1 --rate 20 --duration 300ms --timeout 700ms \
         --quiet --json=report.json
     holds 'r["answers"] == 0 and r["expired"] == 6 and r["response_ns"]["count"] == 6'
 }
@@ -755,7 +757,7 @@ time.sleep(3600)' >port 2>/dev/null 3>&- &
     clients.append(c)
     if len(clients) == 1:
         c.sendall(c.recv(64).upper())'
-    in_background "$ADDR" --conns 1 --size 32 --timeout 100ms
+    in_background "$ADDR" --conns 1 --size 32 --timeout 700ms
     for _ in $(seq "$PATIENCE"); do
         bench_line
         [[ $LINE == *" 0 errors" ]] || break
