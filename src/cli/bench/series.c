@@ -144,13 +144,15 @@ int series_correct(struct series *s, uint64_t expected_ns, uint64_t stall_ns)
     return r;
 }
 
-/* The interval of the same second, or NULL. */
-static struct interval *same_second(struct series *s, double start_sec)
+/* The interval of the same second, or NULL.  From *at on: those before it are over by then, and the
+ * next one that is asked for is later. */
+static struct interval *same_second(struct series *s, size_t *at, double start_sec)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (fabs(s->list[i].start_sec - start_sec) < s->list[i].len_sec / 2)
-            return &s->list[i];
-    return NULL;
+    while (*at < s->n && s->list[*at].start_sec + s->list[*at].len_sec / 2 <= start_sec)
+        ++*at;
+    if (*at == s->n || s->list[*at].start_sec - s->list[*at].len_sec / 2 >= start_sec)
+        return NULL;
+    return &s->list[*at];
 }
 
 /* Add two intervals' histograms.  The totals are the caller's. */
@@ -176,10 +178,11 @@ static int merge_one(struct interval *to, const struct interval *from, struct hi
 static int merge_each(struct series *s, const struct series *from, struct hist scratch[2])
 {
     double shift = from->epoch_sec - s->epoch_sec;
+    size_t at = 0;
 
     for (size_t i = 0; i < from->n; i++) {
         const struct interval *f = &from->list[i];
-        struct interval *same = same_second(s, f->start_sec + shift), new = *f;
+        struct interval *same = same_second(s, &at, f->start_sec + shift), new = *f;
         new.start_sec += shift;
         hist_clear(&scratch[0]);
         hist_clear(&scratch[1]);
