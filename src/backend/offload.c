@@ -204,7 +204,7 @@ int offload_run(int (*fn)(void *arg), void *arg, void (*drop)(void *arg), uint64
     j->loop = loop_here;
     j->event_fd = loop_here ? -1 : block_event_fd();
     r = !loop_here && j->event_fd < 0 ? j->event_fd : enqueue(j);
-    if (r < 0) {
+    if (r != 0) {
         free(j);
         return r;
     }
