@@ -81,7 +81,7 @@ static bool must_linger(int fd)
 /* Has the peer had no room for so long that the kernel, of a closed socket, hardly asks again? */
 static bool is_late(int fd)
 {
-    struct tcp_info info;
+    struct tcp_info info = {0}; /* an emulator fills in less */
     socklen_t len = sizeof(info);
     int unsent = 0;
 

@@ -32,6 +32,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <stoa.h>
@@ -233,13 +234,14 @@ static int spawn(void *arg)
  * The visit
  * ---------------------------------------------------------------------- */
 
-/* What passed, as TCP counts it; other sockets do not. */
+/* What passed, as TCP counts it; other sockets do not, nor does TCP before Linux 4.19. */
 static void count(int conn, struct visit *v)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof(info);
 
-    v->uncounted = stoa_getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len) < 0;
+    v->uncounted = stoa_getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+                   len < offsetof(struct tcp_info, tcpi_dsack_dups);
     if (v->uncounted)
         return;
     /* The end of the stream has a sequence number, and is counted like a byte. */

@@ -12,7 +12,7 @@
  *
  * Limits: the guard looks once a second at most.  A worker to which no client has come since half
  * of max_conns were there does not see the pressure.  A handler under stoa_shield() ends when it
- * likes.
+ * likes.  Before Linux 4.19 TCP does not count what limits of time ask for, and nobody is overdue.
  *
  * A dead peer.  Who stays for a second is given keep-alive, which finds an idle one after two
  * minutes; not before, for its timer costs 2 % of a connection that comes, asks and goes.  With

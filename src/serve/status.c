@@ -25,6 +25,7 @@
 #include <errno.h>
 #include <linux/sock_diag.h>
 #include <linux/tcp.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +114,8 @@ static void address(FILE *to, const char *key, const struct stoa_addr *a)
     fprintf(to, strchr(quoted, ' ') ? " %s=\"%s\"" : " %s=%s", key, quoted);
 }
 
-/* What TCP knows of a socket; false: it is none of TCP's, or has ended. */
+/* What TCP knows of a socket; false: it is none of TCP's, or has ended, or little is told of it:
+ * before Linux 4.19, and by emulators. */
 static bool ask_tcp(int s, struct tcp_info *info, uint32_t *drops)
 {
     struct stoa_sock *so = sock_enter(s);
@@ -127,7 +129,7 @@ static bool ask_tcp(int s, struct tcp_info *info, uint32_t *drops)
         *drops = memory[SK_MEMINFO_DROPS];
     if (so)
         sock_leave(so);
-    return r == 0;
+    return r == 0 && len >= offsetof(struct tcp_info, tcpi_dsack_dups);
 }
 
 static void tell_listener(FILE *to, int worker, int s)

@@ -1,5 +1,6 @@
 /* status.c - stoa_status(): all that is alive, each once, whatever comes and goes meanwhile. */
 #include "backends.h"
+#include "unit/watched.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -81,7 +82,8 @@ static int lines_with(const char *text, const char *a, const char *b)
     return n;
 }
 
-/* Until the only connection is as told: a fiber parks after it has answered. */
+/* Until the only connection is as told: a fiber parks after it has answered.  An emulator has
+ * neither process_vm_readv(2) nor more than the first word of TCP_INFO. */
 static void until_it_says(const char *a, const char *b)
 {
     for (bool says = false; !says;) {
@@ -109,8 +111,9 @@ TEST(it_tells_of_servers_listeners_and_connections)
         ask(c);
         snprintf(peer, sizeof(peer), " peer=%s ", self_text(c).c);
         snprintf(listener, sizeof(listener), " addr=%s ", s.at.c);
-        until_it_says(peer, " in=2 out=2 does=waits for=recv ");
+        until_it_says(peer, emulator() ? " does=unknown " : " in=2 out=2 does=waits for=recv ");
         char *text = stoa_status();
+        EXPECT_EQ(lines_with(text, "connection ", " in="), emulator() ? 0 : 1);
         EXPECT_EQ(lines_with(text, "server pid=", backends[b]), 1);
         EXPECT_EQ(lines_with(text, " workers=2 connections=1 ", " stopping=no "), 1);
         EXPECT_EQ(lines_with(text, "connection ", ""), 1);
@@ -125,6 +128,10 @@ TEST(it_tells_of_servers_listeners_and_connections)
 
 TEST(a_listener_has_its_queue_and_limit)
 {
+    if (emulator()) {
+        SKIP("an emulator tells nothing of a listener");
+        return;
+    }
     struct server s = {.o = {.count = 1000000, .workers = 1, .max_conns = 1, .backlog = 7}};
 
     if (!server_start(&s, "epoll"))
@@ -147,7 +154,8 @@ TEST(unix_connections_are_there_without_what_nobody_counts)
         return;
     int c = dial_soon(s.at.c);
     ask(c);
-    until_it_says("connection worker=1 peer=", " does=waits for=recv ");
+    until_it_says("connection worker=1 peer=",
+                  emulator() ? " does=unknown " : " does=waits for=recv ");
     char *text = stoa_status();
     EXPECT_EQ(lines_with(text, "connection ", " in="), 0);
     free(text);
