@@ -3,6 +3,7 @@
  * The server runs in threads of its own, with each backend there is; the body is its clients.
  */
 #include "backends.h"
+#include "unit/watched.h"
 
 #include <math.h>
 #include <netinet/in.h>
@@ -16,6 +17,13 @@
 #define REASONS 64
 
 #define LONG_ANSWER 200000 /* bytes: more than a client of little room takes */
+
+/* qemu-user gives the first word of TCP_INFO and no more: without counts nobody is overdue. */
+#define NEEDS_TCP_INFO()                                                                           \
+    if (emulator()) {                                                                              \
+        SKIP("an emulator cuts TCP_INFO short");                                                   \
+        return;                                                                                    \
+    }
 
 struct server {
     struct text at;
@@ -128,6 +136,7 @@ static void ask(int c)
 /* In its time: another server's silent client, who came sooner and has 100 s, is still there. */
 TEST(who_never_says_a_word_is_sent_off)
 {
+    NEEDS_TCP_INFO();
     EACH_BACKEND(b)
     {
         struct server s = {.o = {.first_byte = 0.5, .count = 2, .workers = 2}};
@@ -184,6 +193,7 @@ static bool silent_alone_is_sent_off(const char *backend, double idle)
 /* Where somebody is not let run for so long as to look idle, all have more time. */
 TEST(who_falls_silent_is_sent_off)
 {
+    NEEDS_TCP_INFO();
     EACH_BACKEND(b)
     {
         bool alone = false;
@@ -197,6 +207,7 @@ TEST(who_falls_silent_is_sent_off)
 /* Two are 90 % of two; with one less there is room, and the other may stay. */
 TEST(under_pressure_the_slow_go_until_there_is_room)
 {
+    NEEDS_TCP_INFO();
     EACH_BACKEND(b)
     {
         struct server s = {.o = {.min_rate = 1e9, .count = 2, .max_conns = 2, .workers = 1}};
