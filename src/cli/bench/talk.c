@@ -62,7 +62,7 @@ struct conn {
     struct stamp only; /* the ring, where that is 1 */
 };
 
-_Static_assert(sizeof(struct conn) == 2 * CACHE_LINE, "two lines");
+_Static_assert(sizeof(struct conn) == (size_t)2 * CACHE_LINE, "two lines");
 
 struct talk {
     struct conn *conns;
