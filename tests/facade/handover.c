@@ -7,6 +7,7 @@
  * The new program is this one again: a constructor serves when HANDOVER_AT is in the environment.
  */
 #include "old.h"
+#include "unit/watched.h"
 
 #include <ctype.h>
 #include <fcntl.h>
@@ -15,8 +16,19 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static const char SELF[] = "/proc/self/exe";
-static char *const again[] = {(char *)SELF, NULL};
+static char self[4096] = "/proc/self/exe";
+static char *again[] = {self, NULL, NULL};
+
+/* An emulator is a program of its own, which has ours to run. */
+__attribute__((constructor)) static void be_emulated(void)
+{
+    if (!emulator())
+        return;
+    again[0] = (char *)(uintptr_t)emulator();
+    again[1] = self;
+    if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
+        _exit(126);
+}
 
 /* -------------------------------------------------------------------------
  * The program that takes over
@@ -300,9 +312,11 @@ TEST(a_program_that_fails_changes_nothing)
     EXPECT_SAID("this process has no listener");
     old_start(&s, TCP4);
     serves(&s);
-    fails(&s, absent, 30, ENOENT, "No such file");
-    fails(&s, unknown, 30, ENOENT, "No such file");
-    fails(&s, folder, 30, EACCES, "Permission denied");
+    if (!emulator()) { /* whose vfork(2) is a fork(2): the error stays in the child's memory */
+        fails(&s, absent, 30, ENOENT, "No such file");
+        fails(&s, unknown, 30, ENOENT, "No such file");
+        fails(&s, folder, 30, EACCES, "Permission denied");
+    }
     fails(&s, early, 30, ECHILD, "it ended with status 7 before it served");
     fails(&s, killed, 30, ECHILD, "it was ended by signal 9 before it served");
     fails(&s, late, 0.05, ETIME, "it did not serve in time, and has been ended");
@@ -487,7 +501,7 @@ static pid_t start_with(const int *fd, int n, pid_t whose)
         snprintf(text[1], sizeof(text[1]), "%d", n);
         setenv("LISTEN_PID", text[0], 1);
         setenv("LISTEN_FDS", text[1], 1);
-        execv(SELF, again);
+        execvp(again[0], again);
         _exit(126);
     }
     close(to);
