@@ -37,8 +37,9 @@
 
 enum { CONNECT_CALL, CONNECT_WAIT };
 
-#define GUARD_USEC 1000
-#define COPY_LEN   ((size_t)64 << 10) /* of a file, at a time */
+#define GUARD_USEC      1000               /* which the kernel rounds up to its ticks ... */
+#define GUARD_MOST_USEC 10000              /* ... of 10 ms at most */
+#define COPY_LEN        ((size_t)64 << 10) /* of a file, at a time */
 
 /* 0 or more as it is, -1 as -errno. */
 static ssize_t result(ssize_t r)
@@ -117,22 +118,10 @@ struct guard {
     struct timeval before;
 };
 
-/* What the kernel makes of GUARD_USEC, which it rounds up to its ticks; 0 = not known yet. */
-static _Atomic long bound_usec;
-
+/* Is it another call's bound, which is under way, of this process or another? */
 static bool is_ours(const struct timeval *t)
 {
-    return t->tv_sec == 0 && t->tv_usec > 0 && t->tv_usec == atomic_load(&bound_usec);
-}
-
-static void set_bound(int fd, int option)
-{
-    struct timeval bound = {.tv_usec = GUARD_USEC};
-    socklen_t len = sizeof(bound);
-
-    if (setsockopt(fd, SOL_SOCKET, option, &bound, len) == 0 && atomic_load(&bound_usec) == 0 &&
-        getsockopt(fd, SOL_SOCKET, option, &bound, &len) == 0 && bound.tv_sec == 0)
-        atomic_store(&bound_usec, bound.tv_usec);
+    return t->tv_sec == 0 && t->tv_usec > 0 && t->tv_usec <= GUARD_MOST_USEC;
 }
 
 /* Nobody else has the open file: until guard_back() no other call of ours turns the flag back.
@@ -147,12 +136,13 @@ static struct guard guard_alone(struct backend_sock *s, int fd)
 static struct guard guard_shared(int fd, int option)
 {
     struct guard g = {.flags = nonblock_on(fd), .option = option};
+    struct timeval bound = {.tv_usec = GUARD_USEC};
     socklen_t len = sizeof(g.before);
 
     getsockopt(fd, SOL_SOCKET, option, &g.before, &len);
-    if (is_ours(&g.before)) /* another call's, which is under way */
+    if (is_ours(&g.before))
         g.before = (struct timeval){0};
-    set_bound(fd, option);
+    setsockopt(fd, SOL_SOCKET, option, &bound, sizeof(bound));
     return g;
 }
 

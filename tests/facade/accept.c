@@ -226,3 +226,20 @@ TEST(two_handles_of_a_listener_accept_at_once)
     EXPECT_OK(stoa_close(s) | stoa_close(d));
 }
 ON_EVERY_PAIRING(two_handles_of_a_listener_accept_at_once)
+
+/* It is under way in another process, which has the listener too; ours has had no such call yet. */
+TEST(another_programs_accept_leaves_no_bound)
+{
+    NOT_SIMULATED("the kernel's SO_RCVTIMEO");
+    ALONE(another_programs_accept_leaves_no_bound);
+    struct timeval bound = {.tv_usec = 1000};
+    struct text where;
+    int s = listener_make(TCP4, &where), d = stoa_dup(s);
+
+    EXPECT_EQ(setsockopt(stoa_fileno(s), SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof(bound)), 0);
+    int c = stoa_dial(where.c, NULL), conn = stoa_accept(d, NULL);
+    expect_unbounded(conn);
+    EXPECT_OK(stoa_close(conn) | stoa_close(c));
+    EXPECT_OK(stoa_close(s) | stoa_close(d));
+}
+ON_EVERY_BACKEND(another_programs_accept_leaves_no_bound)
