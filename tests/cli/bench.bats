@@ -411,7 +411,8 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
 import os, re, signal, subprocess, sys, time
 near, far = os.openpty()
 p = subprocess.Popen(["env", "--default-signal=INT", os.environ["STOA"], "bench", sys.argv[1],
-                      "--start-at", str(int(time.time()) + 3000)], stdin=far, stdout=far, stderr=far)
+                      "--start-at", str(int(time.time()) + 3000)],
+                     stdin=far, stdout=far, stderr=far)
 os.close(far)
 said = b""
 while len(set(re.findall(rb"begins in (\d+) s", said))) < 2:
