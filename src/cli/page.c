@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { WIDTH = 96, WIDTH_MIN = 50 };
+enum { WIDTH = 96, WIDTH_MIN = 20 };
 
 void page_init(struct page *p, char *buf, size_t size)
 {

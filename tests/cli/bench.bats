@@ -408,8 +408,9 @@ sys.stdout.buffer.write(said)' "$ADDR" >screen
     grep -qx "Interrupted before it began." out
     run ! grep -i 'generator' out report.html
     STOA=$STOA timeout "$PATIENCE" python3 -c '
-import os, re, signal, subprocess, sys, time
+import fcntl, os, re, signal, struct, subprocess, sys, termios, time
 near, far = os.openpty()
+fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 40, 0, 0))
 p = subprocess.Popen(["env", "--default-signal=INT", os.environ["STOA"], "bench", sys.argv[1],
                       "--start-at", str(int(time.time()) + 3000)],
                      stdin=far, stdout=far, stderr=far)
@@ -419,10 +420,15 @@ while len(set(re.findall(rb"begins in (\d+) s", said))) < 2:
     said += os.read(near, 65536)
 p.send_signal(signal.SIGINT)
 try:
-    while os.read(near, 65536):
-        pass
+    while got := os.read(near, 65536):
+        said += got
 except OSError:
-    sys.exit(p.wait() != 130)' "$ADDR"
+    pass
+sys.stdout.buffer.write(said)
+sys.exit(p.wait() != 130)' "$ADDR" >screen
+    tr -d '\r' <screen | tail -2 >end
+    is "note" "$(cat end)" "Interrupted before it began: 0 of 64
+connections had been made."
     bench "$ADDR" --conns 1 --duration 50ms --quiet --start-at $(($(date +%s) - 50)) >out
     has "$(cat out)" "s after --start-at."
     refused 2 "within a day from now" bench "$ADDR" --start-at 5
