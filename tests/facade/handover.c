@@ -24,10 +24,12 @@ __attribute__((constructor)) static void be_emulated(void)
 {
     if (!emulator())
         return;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (n < 0)
+        _exit(126);
+    self[n] = 0;
     again[0] = (char *)(uintptr_t)emulator();
     again[1] = self;
-    if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0)
-        _exit(126);
 }
 
 /* -------------------------------------------------------------------------
