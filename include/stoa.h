@@ -177,7 +177,8 @@ STOA_API int stoa_dup(int s);
  * dead when this returns.  Where the peer might lose bytes by a plain close(2)
  * (input lies unread here, or sent bytes are on their way), the end of the stream
  * is sent first and unread input thrown away in the background, for at most 2
- * seconds of silence, 30 seconds or 64 MiB; at the process's exit, for at most 2
+ * seconds of silence, 30 seconds or 64 MiB (who has not read for long from a
+ * connection of stoa_serve(): 5 minutes); at the process's exit, for at most 2
  * seconds.  Sockets that others may share (stoa_dup, stoa_fileno, fork) are closed
  * plainly.  With a file of stoa_makefile() open the connection goes on until that
  * is closed.  Does not wait, and does not fail for a cancelled fiber.

@@ -67,6 +67,7 @@ struct backend_sock {
     atomic_bool shared;     /* others may have the open file: the facade's word */
     atomic_bool guarded;    /* O_NONBLOCK is on for one call: kernel.c */
     atomic_bool lingers;    /* SO_LINGER may have been set */
+    atomic_int gap_ms;      /* TCP_RTO_MAX_MS before stoa_serve() made it short; 0: it has not */
     uint16_t proto;         /* IPPROTO_*, fixed like type; a TCP socket's is IPPROTO_TCP */
     _Atomic uint32_t forks; /* how often the process had forked before fd was made */
     struct list waiters;    /* of guests: struct waiter */

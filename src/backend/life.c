@@ -303,7 +303,7 @@ static int take_descriptor(struct backend_sock *s, struct loop *home, enum backe
     return fd;
 }
 
-static int close_descriptor(int fd, enum backend_close how)
+static int close_descriptor(const struct backend_sock *s, int fd, enum backend_close how)
 {
     const struct backend_ops *ops = backend_here();
     int r = ops->end ? ops->end(fd, how) : -ENOTSOCK;
@@ -319,7 +319,7 @@ static int close_descriptor(int fd, enum backend_close how)
         close(fd);
         return 0;
     case CLOSE_POLITE:
-        linger_close(fd);
+        linger_close(fd, atomic_load(&s->gap_ms));
         return 0;
     case CLOSE_SHARED:
         linger_close_shared(fd);
@@ -336,7 +336,7 @@ static int close_now(struct backend_sock *s, int fd, enum backend_close how)
     if (atomic_load_explicit(&s->lingers, memory_order_relaxed) &&
         (how == CLOSE_PLAIN || how == CLOSE_POLITE))
         linger_forbid(fd);
-    int r = close_descriptor(fd, how);
+    int r = close_descriptor(s, fd, how);
 
     atomic_store_explicit(&s->handed, 0, memory_order_release);
     atomic_fetch_or(&s->life, LIFE_GONE);

@@ -8,13 +8,14 @@
  * Everything else is closed at once, which is the common case: a server's handler has
  * usually read to the end.
  *
- * A peer who does not read can lose by a close, too.  The kernel asks him for room at gaps that
- * double, as long as he answers; but of a closed socket only until the gap would be
- * RTO_MAX_CLOSED_MS, and then throws away what he has yet to get.  And when he reads, and his word
- * of it is lost, nobody asks before the gap is over.  A served connection's gaps are short
- * (serve/limits.c), but they count: after six seconds without room the next would be 13, after ten
- * the last.  Where the gap would be LINGER_GAP_MS, the socket is kept open, with short ones, until
- * he reads again, LINGER_LATE_NS at most.
+ * A served peer who does not read can lose by a close, too.  The kernel asks him for room at gaps
+ * that double, as long as he answers; but of a closed socket only until the gap would be
+ * TCP_RTO_MAX_MS, and then throws away what he has yet to get.  And when he reads, and his word of
+ * it is lost, nobody asks before the gap is over.  His gaps are short (serve/limits.c), so they are
+ * to be what they were before once we have closed; but the short ones count: after six seconds
+ * without room the next would be 13, after ten the last.  Where it would be LINGER_GAP_MS, the
+ * socket is kept open, with short ones, until he reads again, LINGER_LATE_NS at most.  They are put
+ * back just before close(2): a timer that runs already would keep the long one.
  *
  * One thread does it for the process.  It starts with the first such socket and ends
  * with the last.  At exit(3) the process waits for it, LINGER_EXIT_NS at most: like a
@@ -48,7 +49,10 @@
 struct goodbye {
     struct list link;
     int fd;
-    bool late;          /* the peer has not read for long, which alone is waited for */
+    int gap_ms; /* linger_close()'s */
+    bool ended; /* the peer has, too: nothing is to be heard any more */
+    bool late;  /* he had not read for long when it was to be closed */
+    uint64_t begun_ns;
     uint64_t silent_ns; /* closed when nothing has come by then */
     uint64_t until_ns;  /* closed then in any case */
     uint64_t left;      /* bytes we are willing to throw away */
@@ -91,13 +95,27 @@ static bool is_late(int fd)
     return (uint64_t)info.tcpi_rto << info.tcpi_backoff >= (uint64_t)LINGER_GAP_MS * 1000;
 }
 
-static void set_gap_max(int fd, int ms)
+/* What is not acknowledged yet is the kernel's to deliver, from a close on. */
+static void put_gap_back(int fd, int gap_ms)
 {
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &ms, sizeof(ms));
+    if (gap_ms > 0)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, &gap_ms, sizeof(gap_ms));
 }
 
-/* Throw input away.  true: the peer has ended too, or enough is enough. */
-static bool drain(int fd, uint64_t *left)
+static void close_patiently(int fd, int gap_ms)
+{
+    put_gap_back(fd, gap_ms);
+    close(fd);
+}
+
+enum heard {
+    HEARD_ALL, /* that has come by now */
+    HEARD_END,
+    HEARD_ENOUGH, /* or an error */
+};
+
+/* Throw input away. */
+static enum heard drain(int fd, uint64_t *left)
 {
     char buf[DRAIN_LEN];
 
@@ -107,12 +125,14 @@ static bool drain(int fd, uint64_t *left)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return errno != EAGAIN;
-        if (n == 0 || (uint64_t)n > *left)
-            return true;
+            return errno == EAGAIN ? HEARD_ALL : HEARD_ENOUGH;
+        if (n == 0)
+            return HEARD_END;
+        if ((uint64_t)n > *left)
+            return HEARD_ENOUGH;
         *left -= (uint64_t)n;
     }
-    return false;
+    return HEARD_ALL;
 }
 
 /* A child that was forked meanwhile may have the open file, and epoll would go on with it. */
@@ -120,42 +140,49 @@ static void end_goodbye(struct goodbye *g)
 {
     list_remove(&g->link);
     epoll_ctl(epoll_fd, EPOLL_CTL_DEL, g->fd, NULL);
-    if (g->late) {
-        set_gap_max(g->fd, RTO_MAX_CLOSED_MS);
-        nlate--;
-    }
-    close(g->fd);
+    nlate -= g->late;
+    close_patiently(g->fd, g->gap_ms);
     free(g);
 }
 
-/* The peer has nothing more to say.  Keep the socket, if he would lose what he has yet to get. */
-static void keep_or_end(struct goodbye *g, uint64_t now)
+/* Would the peer lose what he has yet to get?  Then his time is longer, once. */
+static bool must_keep(struct goodbye *g)
 {
-    if (nlate == LINGER_LATE_MAX || !is_late(g->fd)) {
-        end_goodbye(g);
-        return;
-    }
-    nlate++;
+    if (g->gap_ms == 0 || (!g->late && nlate == LINGER_LATE_MAX) || !is_late(g->fd))
+        return false;
+    nlate += !g->late;
     g->late = true;
-    g->until_ns = now + LINGER_LATE_NS;
-    set_gap_max(g->fd, RTO_MAX_SERVED_MS); /* lest one lost word of room be two minutes' wait */
-    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, g->fd, NULL); /* it would tell of his end without end */
+    g->until_ns = g->begun_ns + LINGER_LATE_NS;
+    return true;
+}
+
+/* Who was late and reads again has the usual time to say something. */
+static void look_at(struct goodbye *g, uint64_t now)
+{
+    bool due = g->ended || now >= g->silent_ns || now >= g->until_ns;
+
+    if (g->late && now >= g->until_ns)
+        end_goodbye(g);
+    else if ((due || g->late) && must_keep(g))
+        g->silent_ns = now + LINGER_SILENCE_NS;
+    else if (due)
+        end_goodbye(g);
 }
 
 static void listen_to(struct goodbye *g, uint64_t now)
 {
-    if (drain(g->fd, &g->left))
-        keep_or_end(g, now);
-    else
+    switch (drain(g->fd, &g->left)) {
+    case HEARD_ALL:
         g->silent_ns = now + LINGER_SILENCE_NS;
-}
-
-static void look_at(struct goodbye *g, uint64_t now)
-{
-    if (g->late && (now >= g->until_ns || !is_late(g->fd)))
+        break;
+    case HEARD_END:
+        g->ended = true;
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, g->fd, NULL); /* it would tell of it without end */
+        look_at(g, now);
+        break;
+    case HEARD_ENOUGH:
         end_goodbye(g);
-    else if (!g->late && (now >= g->silent_ns || now >= g->until_ns))
-        keep_or_end(g, now);
+    }
 }
 
 static void look_at_all(uint64_t now)
@@ -214,6 +241,7 @@ static int start(void)
     return 0;
 }
 
+/* Who is left then is closed by the kernel. */
 static void at_exit(void)
 {
     struct timespec t = thread_time_in((time_t)(LINGER_EXIT_NS / 1000000000u));
@@ -221,6 +249,11 @@ static void at_exit(void)
     pthread_mutex_lock(&lock);
     while (running && pthread_cond_timedwait(&ended, &lock, &t) == 0)
         ;
+    for (struct list *n = goodbyes.next; n != &goodbyes; n = n->next) {
+        const struct goodbye *g = CONTAINER(n, struct goodbye, link);
+
+        put_gap_back(g->fd, g->gap_ms);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -266,7 +299,7 @@ static void begin(void)
 }
 
 /* Hand fd to the thread. */
-static int hand_over(int fd, uint64_t left)
+static int hand_over(int fd, int gap_ms, uint64_t left)
 {
     struct goodbye *g = malloc(sizeof(*g));
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = g};
@@ -277,6 +310,8 @@ static int hand_over(int fd, uint64_t left)
         return -ENOMEM;
     *g = (struct goodbye){
         .fd = fd,
+        .gap_ms = gap_ms,
+        .begun_ns = now,
         .silent_ns = now + LINGER_SILENCE_NS,
         .until_ns = now + LINGER_TOTAL_NS,
         .left = left,
@@ -321,15 +356,17 @@ void linger_close_shared(int fd)
         close(fd);
 }
 
-void linger_close(int fd)
+void linger_close(int fd, int gap_ms)
 {
     uint64_t left = LINGER_BYTES;
+    enum heard heard;
 
     if (!must_linger(fd) || shutdown(fd, SHUT_WR) < 0) {
-        close(fd);
+        close_patiently(fd, gap_ms);
         return;
     }
     pthread_once(&once, begin);
-    if ((drain(fd, &left) && !is_late(fd)) || hand_over(fd, left) < 0)
-        close(fd);
+    heard = drain(fd, &left);
+    if ((heard != HEARD_ALL && !(gap_ms > 0 && is_late(fd))) || hand_over(fd, gap_ms, left) < 0)
+        close_patiently(fd, gap_ms);
 }

@@ -2,8 +2,9 @@
 #ifndef STOA_BACKEND_LINGER_H
 #define STOA_BACKEND_LINGER_H
 
-/* Close fd, a connected stream that nobody else shares, politely.  Does not wait. */
-void linger_close(int fd);
+/* Close fd, a connected stream that nobody else shares, politely.  Does not wait.
+ * gap_ms > 0: a served one, whose gaps stoa_serve() has made short, and what they were before. */
+void linger_close(int fd, int gap_ms);
 
 /* With SO_LINGER and a time close(2) waits, whatever O_NONBLOCK says.  Here it shall not. */
 void linger_forbid(int fd);

@@ -99,10 +99,8 @@
 #define LINGER_LATE_NS  ((uint64_t)300 * 1000 * 1000 * 1000)
 #define LINGER_LATE_MAX 32
 
-/* A served connection's data is sent again after so long at most, so that 15 times are 18 s; and
- * once it is closed after Linux' own most again. */
+/* A served connection's data is sent again after so long at most, so that 15 times are 18 s. */
 #define RTO_MAX_SERVED_MS 1200
-#define RTO_MAX_CLOSED_MS 120000
 #ifndef TCP_RTO_MAX_MS /* Linux 6.15 */
 #define TCP_RTO_MAX_MS 44
 #endif

@@ -267,6 +267,8 @@ int stoa_setsockopt(int s, int level, int option, const void *value, socklen_t l
     atomic_store(&so->tuned, true);
     if (is_of_death(level, option))
         atomic_store(&so->own_death, true);
+    if (level == IPPROTO_TCP && option == TCP_RTO_MAX_MS && r == 0)
+        atomic_store(&so->b.gap_ms, 0); /* it is his now, and not to be put back */
     sock_leave(so);
     return (int)error_out_why(VERB_SETSOCKOPT, s, r, NULL,
                               is_ours(level, option) ? timeout_why : NULL);

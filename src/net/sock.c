@@ -155,10 +155,10 @@ int sock_make(int fd, int family, int type, int proto, uint32_t forks)
     atomic_store_explicit(&so->deaf, false, memory_order_relaxed);
     atomic_store_explicit(&so->tuned, false, memory_order_relaxed);
     atomic_store_explicit(&so->passed, false, memory_order_relaxed);
-    atomic_store_explicit(&so->served, false, memory_order_relaxed);
     atomic_store_explicit(&so->own_death, false, memory_order_relaxed);
     so->backlog = INT32_MAX;
     so->peer_len = 0;
+    atomic_store_explicit(&so->b.gap_ms, 0, memory_order_relaxed);
     atomic_store_explicit(&so->b.forks, forks, memory_order_relaxed);
     life_begin(&so->b, fd, family, type, proto, so->generation);
     return (int)((uint32_t)so->generation << SLOT_BITS | so->slot);
@@ -305,7 +305,7 @@ uint64_t sock_until(int s)
  * may have yet to read, which matters for a served one (linger.c). */
 static enum backend_close way_to_close(struct stoa_sock *so)
 {
-    bool ended = atomic_load(&so->ended) && !atomic_load(&so->served);
+    bool ended = atomic_load(&so->ended) && atomic_load(&so->b.gap_ms) == 0;
 
     if (life_is_shared(&so->b))
         return CLOSE_SHARED;
@@ -314,25 +314,22 @@ static enum backend_close way_to_close(struct stoa_sock *so)
     return CLOSE_POLITE;
 }
 
-/* What is not acknowledged yet is the kernel's to deliver when we have closed.  It is less patient
- * then: it gives up as soon as the gap between two tries has grown to its most, which for a
- * served connection is a second (limits.h of base), and a client who reads late would find a
- * reset (Linux 6.18, tcp_write_timeout() and tcp_probe_timer(): `alive`). */
-static void patient_end(struct stoa_sock *so)
+/* Who goes on with the open file knows nothing of stoa_serve()'s short gaps. */
+static void put_gap_back(struct stoa_sock *so)
 {
-    int usual = RTO_MAX_CLOSED_MS;
+    int ms = atomic_load_explicit(&so->b.gap_ms, memory_order_relaxed);
 
-    if (!atomic_load(&so->own_death))
-        (void)backend_here()->setopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &usual, sizeof(usual));
+    if (ms > 0)
+        (void)backend_here()->setopt(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, &ms, sizeof(ms));
 }
 
 /* Close, whatever is open: nobody can begin anything on it any more. */
 static int end(struct stoa_sock *so, enum backend_close how)
 {
-    if (how == CLOSE_POLITE && atomic_load_explicit(&so->served, memory_order_relaxed))
-        patient_end(so);
     if (how == CLOSE_POLITE)
         how = way_to_close(so);
+    if (how == CLOSE_SHARED || how == CLOSE_DETACH)
+        put_gap_back(so);
     return backend_here()->close(&so->b, how);
 }
 

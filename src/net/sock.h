@@ -21,7 +21,6 @@ struct stoa_sock {
     atomic_bool tuned;        /* stoa_setsockopt() has set something */
     atomic_bool passed;       /* a listener of ours, handed over, to us or by us: inherit.h */
     atomic_bool ended;        /* the peer's end of the stream has been read */
-    atomic_bool served;       /* it may give up soon, by stoa_serve()'s wish: see patient_end() */
     atomic_bool own_death;    /* stoa_setsockopt() has said when its peer counts as dead */
     atomic_bool deaf;         /* we have ended reading: what recv tells is not the peer's end */
     atomic_int kept;          /* sock_keep_error()'s; 0 = none */

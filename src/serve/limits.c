@@ -102,6 +102,18 @@ static bool keep_alive(struct backend_sock *b)
     return set_option(b, SOL_SOCKET, SO_KEEPALIVE, 1) == 0;
 }
 
+/* Before Linux 6.15 it cannot be done; and what is shorter already is somebody's wish. */
+static void shorten_gaps(struct backend_sock *b)
+{
+    int ms = 0;
+    socklen_t len = sizeof(ms);
+
+    if (backend_here()->getopt(b, IPPROTO_TCP, TCP_RTO_MAX_MS, &ms, &len) == 0 &&
+        ms > RTO_MAX_SERVED_MS &&
+        set_option(b, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_SERVED_MS) == 0)
+        atomic_store_explicit(&b->gap_ms, ms, memory_order_relaxed);
+}
+
 /* A connection that stays. */
 static void see_death(struct guarded *g)
 {
@@ -109,9 +121,8 @@ static void see_death(struct guarded *g)
 
     if (!so)
         return;
-    if (!atomic_load(&so->own_death) && keep_alive(&so->b) &&
-        set_option(&so->b, IPPROTO_TCP, TCP_RTO_MAX_MS, RTO_MAX_SERVED_MS) == 0)
-        atomic_store_explicit(&so->served, true, memory_order_relaxed);
+    if (!atomic_load(&so->own_death) && keep_alive(&so->b))
+        shorten_gaps(&so->b);
     sock_leave(so);
 }
 
