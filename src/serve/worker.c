@@ -133,13 +133,14 @@ const char *stoa_cut_reason(void)
     return g ? g->cut : NULL;
 }
 
-/* Run the handler on this worker; without memory for it the client is let go. */
-static void begin_conn(struct worker *w, int conn)
+/* Run the handler on this worker; without memory for it the client is let go.  Has a fiber begun? */
+static bool begin_conn(struct worker *w, int conn)
 {
     if (group_go(w->group, serve_conn, (void *)(intptr_t)conn, w) == 0)
-        return;
+        return true;
     stoa_close(conn);
     slot_free(w->server);
+    return false;
 }
 
 static void dealt(struct post *p)
@@ -150,19 +151,19 @@ static void dealt(struct post *p)
     free(d);
 }
 
-static void deal_conn(struct worker *w, int conn)
+/* Has a fiber begun here? */
+static bool deal_conn(struct worker *w, int conn)
 {
     struct server *sv = w->server;
     struct worker *to = &sv->worker[sv->next];
     struct deal *d = to == w ? NULL : malloc(sizeof(*d));
 
     sv->next = (sv->next + 1) % sv->nworker;
-    if (!d) {
-        begin_conn(w, conn);
-        return;
-    }
+    if (!d)
+        return begin_conn(w, conn);
     *d = (struct deal){.post.run = dealt, .to = to, .conn = conn};
     loop_post(to->loop, &d->post);
+    return false;
 }
 
 static bool ending(const struct worker *w)
@@ -258,13 +259,11 @@ static int await_slot(struct worker *w)
     return r;
 }
 
-static void take_conn(struct worker *w, int conn)
+/* Has a fiber begun here? */
+static bool take_conn(struct worker *w, int conn)
 {
     atomic_fetch_add(&w->server->nconn, 1);
-    if (w->server->dealing)
-        deal_conn(w, conn);
-    else
-        begin_conn(w, conn);
+    return w->server->dealing ? deal_conn(w, conn) : begin_conn(w, conn);
 }
 
 /* The listener lets no new client begin: SYNs are dropped, what else comes passes.  False: they
@@ -312,8 +311,8 @@ static void take_queue(struct worker *w)
     }
 }
 
-/* The n-th client's first message has mostly come with him, and his socket is in the cache: his
- * fiber, the newest, answers before the next one is accepted. */
+/* The n-th client here: his first message has mostly come with him, and his socket is in the cache:
+ * his fiber, the newest, answers before the next one is accepted. */
 static void let_begin(uint64_t n)
 {
     if (n % CLIENTS_A_TURN)
@@ -330,7 +329,7 @@ static int stopped(const struct worker *w)
 
 static int accept_all(struct worker *w)
 {
-    uint64_t count = w->server->o.count;
+    uint64_t count = w->server->o.count, nbegun = 0;
     int conn;
 
     for (uint64_t n = 0; !enough(w) && (count == 0 || n < count);) {
@@ -340,8 +339,9 @@ static int accept_all(struct worker *w)
             break;
         conn = listen_accept(w->listener);
         if (conn >= 0) {
-            take_conn(w, conn);
-            let_begin(++n);
+            n++;
+            if (take_conn(w, conn))
+                let_begin(++nbegun);
         } else if (listen_nothing_left(conn)) {
             tell_full(w, conn);
             if (await_end(w, 0, ACCEPT_PAUSE_NS) < 0)
