@@ -53,7 +53,8 @@ static const uint64_t LOOK_NS = 20000000; /* between two looks whether a queue i
 
 enum {
     PAUSE_DOUBLINGS = 6,
-    LET_GO_AGAIN_MS = 50,
+    LET_GO_AGAIN_MS = 50, /* doubled by each */
+    LET_GO_AGAIN_MAX_MS = 10000,
     QUICK_IN_STOP = 2, /* then a process that is to empty its queue has been tried enough */
 };
 
@@ -98,7 +99,7 @@ static void listener_closes(struct process *p)
  * end alone says nothing: when the supervisor dies, each empties its own queue.
  *
  * A process that has just been started may not serve yet when the byte comes, and who serves later
- * does not know of a stoa_let_go(): so it is told again and again. */
+ * does not know of a stoa_let_go(): so it is told again and again, but ever more rarely. */
 static void *await_end(void *arg)
 {
     const struct supervisor *s = arg;
@@ -108,6 +109,8 @@ static void *await_end(void *arg)
     while (!ends[0].revents) {
         if (poll(ends, 2, wait_ms) < 0)
             continue;
+        if (wait_ms >= 0)
+            wait_ms = wait_ms < LET_GO_AGAIN_MAX_MS / 2 ? 2 * wait_ms : LET_GO_AGAIN_MAX_MS;
         if (ends[1].revents & POLLIN)
             wait_ms = LET_GO_AGAIN_MS;
         if (ends[1].revents)
