@@ -133,7 +133,7 @@ const char *stoa_cut_reason(void)
     return g ? g->cut : NULL;
 }
 
-/* Run the handler on this worker, or let the client go without memory for it.  Has a fiber begun? */
+/* Run the handler on this worker; without memory the client is let go.  Has a fiber begun? */
 static bool begin_conn(struct worker *w, int conn)
 {
     if (group_go(w->group, serve_conn, (void *)(intptr_t)conn, w) == 0)
