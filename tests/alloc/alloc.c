@@ -40,6 +40,22 @@ static bool good(long r, int line)
 
 #define GOOD(call) good((long)(call), __LINE__)
 
+/* The connection of near, and of no stranger: another test's client that waits for somebody to
+ * listen on a port which was free, and is ours now. */
+static int accept_from(int s, int near)
+{
+    struct stoa_addr own, peer;
+
+    for (;;) {
+        int far = stoa_accept(s, &peer);
+
+        if (far < 0 || !GOOD(stoa_getsockname(near, &own)) ||
+            (own.len == peer.len && memcmp(&own.sa, &peer.sa, own.len) == 0))
+            return far;
+        EXPECT_OK(stoa_close(far));
+    }
+}
+
 static struct pair tcp_pair(void)
 {
     struct pair p = {-1, -1};
@@ -52,7 +68,7 @@ static struct pair tcp_pair(void)
     if (GOOD(stoa_getsockname(s, &a))) {
         p.near = stoa_dial(stoa_addr_text(&a, t.c, sizeof(t.c)), NULL);
         if (GOOD(p.near)) {
-            p.far = stoa_accept(s, NULL);
+            p.far = accept_from(s, p.near);
             GOOD(p.far);
         }
     }
