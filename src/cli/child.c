@@ -9,7 +9,8 @@
  * What holds:
  *   - The fiber alone reaps its child, at the very end: until then the pid is the child's,
  *     and a signal cannot reach a stranger.
- *   - `struct watched` is the fiber's; the thread does not touch it after the byte.
+ *   - The pidfd and the other end are the thread's once it watches: it closes them, and shares
+ *     no memory with the fiber.
  *
  * Limits: CHILD_GRACE between SIGTERM and SIGKILL.  Two descriptors and a pidfd each.
  */
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stoa.h>
 #include <sys/epoll.h>
 #include <sys/pidfd.h>
@@ -27,9 +29,9 @@
 static const double CHILD_GRACE = 2;
 
 struct watched {
-    int pidfd;
     int near; /* the fiber's end of a socket pair: a handle */
     int tell; /* the thread's end: a descriptor */
+    int pidfd;
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -43,10 +45,11 @@ static void *watch(void *arg)
     for (;;) {
         if (epoll_wait(watch_fd, &e, 1, -1) != 1)
             continue;
-        const struct watched *w = e.data.ptr;
-        int tell = w->tell;
-        epoll_ctl(watch_fd, EPOLL_CTL_DEL, w->pidfd, NULL);
+        int pidfd = (int)(e.data.u64 >> 32), tell = (int)(e.data.u64 & UINT32_MAX);
+        epoll_ctl(watch_fd, EPOLL_CTL_DEL, pidfd, NULL);
+        close(pidfd);
         (void)!write(tell, "", 1); /* a socket pair has room for a byte */
+        close(tell);
     }
     return NULL;
 }
@@ -88,13 +91,18 @@ static void end(pid_t pid, int near)
     }
 }
 
-static int wait_watched(pid_t pid, struct watched *w)
+static int wait_watched(pid_t pid, const struct watched *w)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.ptr = w};
+    struct epoll_event e = {
+        .events = EPOLLIN,
+        .data.u64 = (uint64_t)w->pidfd << 32 | (uint32_t)w->tell,
+    };
     int error;
 
     if (epoll_ctl(watch_fd, EPOLL_CTL_ADD, w->pidfd, &e) < 0) {
         error = errno;
+        close(w->pidfd);
+        close(w->tell);
         kill(-pid, SIGKILL);
         return error;
     }
@@ -135,8 +143,6 @@ int child_wait(pid_t pid, int *status)
     } else {
         error = wait_watched(pid, &w);
         stoa_close(w.near);
-        close(w.tell);
-        close(w.pidfd);
     }
     /* It has ended, or has been killed this moment. */
     while (waitpid(pid, status, 0) < 0 && errno == EINTR)
