@@ -159,11 +159,9 @@ static bool must_keep(struct goodbye *g)
 /* Who was late and reads again has the usual time to say something. */
 static void look_at(struct goodbye *g, uint64_t now)
 {
-    bool due = g->ended || now >= g->silent_ns || now >= g->until_ns;
+    bool over = now >= g->until_ns, due = over || g->ended || now >= g->silent_ns;
 
-    if (g->late && now >= g->until_ns)
-        end_goodbye(g);
-    else if ((due || g->late) && must_keep(g))
+    if (!(over && g->late) && (due || g->late) && must_keep(g))
         g->silent_ns = now + LINGER_SILENCE_NS;
     else if (due)
         end_goodbye(g);
