@@ -361,6 +361,7 @@ static void answer_until_late(int conn, void *arg)
 
 TEST(a_client_who_has_not_read_for_long_gets_the_whole_answer)
 {
+    NEEDS_TCP_INFO();
     read_late(answer_until_late, 4000);
 }
 

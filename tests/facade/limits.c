@@ -1,15 +1,7 @@
 /* limits.c - stoa_serve()'s limits: silent, idle and slow clients, and too many of one address. */
 #include "served.h"
-#include "unit/watched.h"
 
 #include <math.h>
-
-/* qemu-user gives the first word of TCP_INFO and no more: without counts nobody is overdue. */
-#define NEEDS_TCP_INFO()                                                                           \
-    if (emulator()) {                                                                              \
-        SKIP("an emulator cuts TCP_INFO short");                                                   \
-        return;                                                                                    \
-    }
 
 /* Seconds until the server has ended c, by a reset. */
 static double ended(int c)
