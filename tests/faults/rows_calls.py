@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import time
 
 from client import ask, patience
 from row import Skip, row
@@ -51,8 +52,17 @@ class Failing:
         return self
 
     def __exit__(self, *_):
+        self.rest()
         self.strace.send_signal(signal.SIGINT)
         self.strace.communicate()
+
+    def rest(self):
+        """Until the server does nothing.  Of a call that strace was about to let fail when it was
+        ended the server hears ENOSYS, which is no word of the kernel's."""
+        last, until = -1, time.monotonic() + patience(5)
+        while (now := os.path.getsize(self.log)) != last and time.monotonic() < until:
+            last = now
+            time.sleep(0.1)
 
     def count(self):
         with open(self.log, encoding='utf-8', errors='replace') as f:
