@@ -177,11 +177,10 @@ STOA_API int stoa_dup(int s);
  * dead when this returns.  Where the peer might lose bytes by a plain close(2)
  * (input lies unread here, or sent bytes are on their way), the end of the stream
  * is sent first and unread input thrown away in the background, for at most 2
- * seconds of silence, 30 seconds or 64 MiB (who has not read for long from a
- * connection of stoa_serve(): 5 minutes); at the process's exit, for at most 2
- * seconds.  Sockets that others may share (stoa_dup, stoa_fileno, fork) are closed
- * plainly.  With a file of stoa_makefile() open the connection goes on until that
- * is closed.  Does not wait, and does not fail for a cancelled fiber.
+ * seconds of silence, 30 seconds or 64 MiB (5 minutes for who has not read for long
+ * from a connection of stoa_serve()); at the process's exit, 2 seconds.  Sockets that others
+ * may share (stoa_dup, stoa_fileno, fork) are closed plainly.  With a file of stoa_makefile()
+ * open the connection goes on until that is closed.  Does not wait, nor fail when cancelled.
  *
  * Returns 0; -1 with errno set: EBADF only.
  * Context: thread, fiber.  As: Python socket.close; RFC 1122 4.2.2.13, RFC 9112 9.6.

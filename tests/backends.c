@@ -66,8 +66,7 @@ static int first_fiber(void *arg)
     return 0;
 }
 
-/* A kernel may be without io_uring, or refuse it. */
-static bool is_there(const char *backend)
+bool backend_is_there(const char *backend)
 {
     struct stoa_options o = {.size = sizeof(o), .backend = backend};
 
@@ -88,7 +87,7 @@ void run_sim(void (*body)(void))
 
 static void run_in(const struct place *where, void (*body)(void))
 {
-    if (!is_there(where->backend) || !is_there(where->beside_backend)) {
+    if (!backend_is_there(where->backend) || !backend_is_there(where->beside_backend)) {
         SKIP(stoa_errmsg());
         return;
     }

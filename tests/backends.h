@@ -190,6 +190,9 @@ struct text nobody_there(enum kind k);
  * another's by now. */
 struct text free_there(enum kind k);
 
+/* Can it be had?  A kernel may be without io_uring, or refuse it.  NULL: the default. */
+bool backend_is_there(const char *backend);
+
 /* Keep a loopback port for a server that is to be started: bound, with SO_REUSEADDR and
  * not listening, which the kernel gives to nobody who does not ask for it by number.
  * The descriptor, to be closed when the server is over. */

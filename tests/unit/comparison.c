@@ -6,20 +6,11 @@
  */
 #include "cli/bench/logs.h"
 #include "t.h"
+#include "unit/chance.h"
 
 #include <stdlib.h>
 
 enum { HOUR = 3600, SPELL = 30, SPREAD = 4000 };
-
-static uint64_t chance = 88172645463325252;
-
-static uint64_t rand64(void)
-{
-    chance ^= chance << 13;
-    chance ^= chance >> 7;
-    chance ^= chance << 17;
-    return chance;
-}
 
 static struct hist second;
 

@@ -8,20 +8,11 @@
 #include "cli/bench/hist.h"
 #include "cli/bench/codec.h"
 #include "t.h"
+#include "unit/chance.h"
 
 #include <string.h>
 
 enum { NSAMPLE = 20000 };
-
-static uint64_t chance = 88172645463325252;
-
-static uint64_t rand64(void)
-{
-    chance ^= chance << 13;
-    chance ^= chance >> 7;
-    chance ^= chance << 17;
-    return chance;
-}
 
 /* As often of 8 bits as of 40. */
 static uint64_t rand_value(void)
