@@ -61,6 +61,15 @@ while True:
     ADDR=127.0.0.1:$PORT
 }
 
+# A server that answers its first client, once, and nobody else.
+answers_once() {
+    wrong_server '
+    clients = globals().setdefault("clients", [])
+    clients.append(c)
+    if len(clients) == 1:
+        c.sendall(c.recv(64).upper())'
+}
+
 # --- kinds of load ------------------------------------------------------------------
 
 @test "a closed loop: all answers come, and are compared" {
@@ -212,11 +221,7 @@ pty.spawn([os.environ["STOA"], "bench", sys.argv[1], "--conns", "1", "--duration
 }
 
 @test "on a terminal sentences are broken at its width, and the wait for answers is told" {
-    wrong_server '
-    clients = globals().setdefault("clients", [])
-    clients.append(c)
-    if len(clients) == 1:
-        c.sendall(c.recv(64).upper())'
+    answers_once
     STOA=$STOA python3 -c '
 import fcntl, os, struct, subprocess, sys, termios
 near, far = os.openpty()
@@ -701,11 +706,7 @@ END
 }
 
 @test "messages without an answer stand in the percentiles with the time they were waited for" {
-    wrong_server '
-    clients = globals().setdefault("clients", [])
-    clients.append(c)
-    if len(clients) == 1:
-        c.sendall(c.recv(64).upper())'
+    answers_once
     run -1 bench "$ADDR" --conns 1 --size 32 --rate 40 --duration 500ms --timeout 1s --quiet \
         --json=report.json
     holds 'r["answers"] == 0 and r["expired"] == 20 and r["response_ns"]["max"] >= 1e9'
@@ -759,11 +760,7 @@ time.sleep(3600)' >port 2>/dev/null 3>&- &
 }
 
 @test "an answer that is late ends its connection, and another is made" {
-    wrong_server '
-    clients = globals().setdefault("clients", [])
-    clients.append(c)
-    if len(clients) == 1:
-        c.sendall(c.recv(64).upper())'
+    answers_once
     in_background "$ADDR" --conns 1 --size 32 --timeout 700ms
     for _ in $(seq "$PATIENCE"); do
         bench_line
