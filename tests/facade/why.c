@@ -137,6 +137,16 @@ TEST(no_port_is_left_for_a_peer)
 }
 ON_EVERY_BACKEND(no_port_is_left_for_a_peer)
 
+/* One of the first tries is given the port it calls. */
+static void dial_oneself(void)
+{
+    int r = -1;
+
+    for (int i = 0; i < 10 && (r >= 0 || errno != EADDRNOTAVAIL); i++)
+        r = stoa_dial("127.0.0.1:40000", NULL);
+    EXPECT_EQ(errno, EADDRNOTAVAIL);
+}
+
 TEST(a_socket_that_met_itself)
 {
     NOT_SIMULATED("it has its own ports");
@@ -145,11 +155,7 @@ TEST(a_socket_that_met_itself)
         SKIP("needs a network namespace");
         return;
     }
-    /* One of the first tries is given the port it calls. */
-    int r = -1;
-    for (int i = 0; i < 10 && (r >= 0 || errno != EADDRNOTAVAIL); i++)
-        r = stoa_dial("127.0.0.1:40000", NULL);
-    EXPECT_EQ(errno, EADDRNOTAVAIL);
+    dial_oneself();
     EXPECT_SAID("met itself");
     EXPECT_SAID("ip_local_reserved_ports=40000");
 }
@@ -165,10 +171,7 @@ TEST(a_port_is_reserved_beside_the_others)
         SKIP("needs a network namespace");
         return;
     }
-    int r = -1;
-    for (int i = 0; i < 10 && (r >= 0 || errno != EADDRNOTAVAIL); i++)
-        r = stoa_dial("127.0.0.1:40000", NULL);
-    EXPECT_EQ(errno, EADDRNOTAVAIL);
+    dial_oneself();
     EXPECT_SAID("ip_local_reserved_ports=50000,50002-50003,40000`");
 }
 ON_EVERY_BACKEND(a_port_is_reserved_beside_the_others)
